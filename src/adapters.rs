@@ -1,0 +1,1 @@
+//! The only I/O: one thin file for each thing outside.

@@ -1,0 +1,1 @@
+//! One incident, from symptom to pull request.

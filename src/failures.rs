@@ -1,0 +1,27 @@
+//! The catalogue: one file of code and one page for each failure.
+//!
+//! Adding a failure is two new files and two lines here. The order of [`ALL`] means something: specific before
+//! general, and the first to claim a container keeps it.
+
+use crate::case::{Diagnosis, Evidence, FailureId, Finding, Snapshot};
+use crate::detect::Claims;
+use crate::review::policy::Policy;
+
+/// One kind of failure: is it happening, why, and what cures it?
+pub trait Failure: Sync {
+    /// Kebab-case, and the name of the failure, never of the cure.
+    fn id(&self) -> FailureId;
+
+    /// The page: prose and cases. The text of `kubecure explain`, and a test.
+    fn page(&self) -> &'static str;
+
+    /// Is it happening?
+    ///
+    /// `claims` holds what the failures before this one have found: a failure that those explain is not reported.
+    fn detect(&self, snapshot: &Snapshot, claims: &Claims) -> Vec<Finding>;
+
+    /// Why, and what cures it? `None` when no rule establishes a cause.
+    ///
+    /// The policy bounds values (a memory limit); whether a change is allowed is not asked here but in review.
+    fn diagnose(&self, evidence: &Evidence, policy: &Policy) -> Option<Diagnosis>;
+}

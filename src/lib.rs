@@ -1,0 +1,24 @@
+//! KubeCure finds what is failing in a Kubernetes cluster, finds the line of Git that causes it, and opens a pull
+//! request with the smallest edit that cures it.
+//!
+//! The modules, in reading order. Start with [`cure`], the whole pipeline on one page, then [`case`], its nouns.
+
+pub mod cure;
+pub mod world;
+pub mod case;
+
+pub mod detect;
+pub mod diagnose;
+pub mod locate;
+pub mod propose;
+pub mod review;
+pub mod submit;
+
+pub mod failures;
+pub mod yaml;
+pub mod redact;
+pub mod settings;
+pub mod report;
+
+pub mod cli;
+pub mod adapters;

@@ -1,0 +1,1 @@
+//! A field in, the line of Git that sets it out.

@@ -1,0 +1,1 @@
+//! A diagnosis and its places in, edited files out.

@@ -1,0 +1,1 @@
+//! One journal, many readers.

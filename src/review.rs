@@ -1,0 +1,3 @@
+//! A proposal in, a verdict out.
+
+pub mod policy;

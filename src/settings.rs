@@ -1,0 +1,1 @@
+//! Environment and `.kubecure/`, parsed once and passed on.

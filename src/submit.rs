@@ -1,0 +1,1 @@
+//! A verdict in, the pull request out, word for word.

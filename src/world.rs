@@ -1,0 +1,31 @@
+//! Everything KubeCure can do to the outside.
+//!
+//! A security reviewer reads this page and knows: one verb writes, and what it writes is a [`Request`].
+
+use anyhow::Result;
+
+use crate::case::{Checks, Evidence, History, Incident, Proposal, Receipt, Request, Snapshot, Sources};
+
+/// The outside: a cluster (live or recorded), a repository, a forge.
+#[expect(async_fn_in_trait, reason = "used through generics in one crate; no caller needs to name the futures")]
+pub trait World {
+    /// What the cluster shows now.
+    async fn snapshot(&self) -> Result<std::sync::Arc<Snapshot>>;
+
+    /// What bears on an incident: status, events, logs of the containers that fail. Redacted.
+    async fn gather(&self, incident: &Incident) -> Result<Evidence>;
+
+    /// The manifests of the repository that the incident's workloads come from.
+    async fn sources(&self, of: &Incident) -> Result<std::sync::Arc<Sources>>;
+
+    /// Validates a proposal against the schema that the API server publishes.
+    ///
+    /// Not a server-side dry run: that needs the right to write.
+    async fn check(&self, proposal: &Proposal) -> Result<Checks>;
+
+    /// Our own branches, pull requests and issues, as the forge has them now.
+    async fn history(&self) -> Result<History>;
+
+    /// Opens or updates a pull request or an issue. The only verb that writes.
+    async fn publish(&self, request: &Request) -> Result<Receipt>;
+}
