@@ -465,6 +465,39 @@ impl fmt::Display for Declined {
     }
 }
 
+/// All that is known of one incident so far: every noun that came to exist on the way.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub incident: Incident,
+    /// Which policy decides, as a reader would look it up: `.kubecure/policy.yaml` or the built-in default.
+    pub policy: Option<String>,
+    pub evidence: Option<Evidence>,
+    pub diagnosis: Option<Diagnosis>,
+    pub locations: Vec<SourceLocation>,
+    pub proposal: Option<Proposal>,
+    pub verdict: Option<Verdict>,
+    pub declined: Option<Declined>,
+    pub request: Option<Request>,
+    pub receipt: Option<Receipt>,
+}
+
+impl Case {
+    pub fn new(incident: Incident) -> Self {
+        Self {
+            incident,
+            policy: None,
+            evidence: None,
+            diagnosis: None,
+            locations: Vec::new(),
+            proposal: None,
+            verdict: None,
+            declined: None,
+            request: None,
+            receipt: None,
+        }
+    }
+}
+
 /// What goes to the forge, word for word.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {

@@ -1,1 +1,93 @@
-//! One journal, many readers.
+//! One journal, many readers: a stage notes what it found once; screen, JSON, log and progress read it.
+//!
+//! Readers never influence a case.
+
+use crate::case::{
+    Case, Declined, Diagnosis, Evidence, Incident, Proposal, Receipt, Request, SourceLocation, Verdict,
+};
+
+/// Something that came to exist while an incident was worked.
+#[derive(Clone, Debug)]
+pub enum Note {
+    Policy(String),
+    Evidence(Evidence),
+    Diagnosis(Diagnosis),
+    Locations(Vec<SourceLocation>),
+    Proposal(Proposal),
+    Verdict(Verdict),
+    Declined(Declined),
+    Request(Request),
+    Receipt(Receipt),
+}
+
+/// Who wants to know at once: a progress bar, a log.
+pub trait Reader {
+    /// Work on an incident begins.
+    fn opened(&mut self, incident: &Incident);
+    /// Something came to exist.
+    fn noted(&mut self, incident: &Incident, note: &Note);
+}
+
+/// A reader that does not care.
+#[derive(Debug, Default)]
+pub struct Silent;
+
+impl Reader for Silent {
+    fn opened(&mut self, _: &Incident) {}
+    fn noted(&mut self, _: &Incident, _: &Note) {}
+}
+
+/// The record of one incident while it is worked.
+pub struct Journal<'r> {
+    case: Case,
+    reader: &'r mut dyn Reader,
+}
+
+impl<'r> Journal<'r> {
+    pub fn open(incident: &Incident, reader: &'r mut dyn Reader) -> Self {
+        reader.opened(incident);
+        Self { case: Case::new(incident.clone()), reader }
+    }
+
+    /// Records a noun, and tells the reader.
+    pub fn note(&mut self, note: impl Into<Note>) {
+        let note = note.into();
+        self.reader.noted(&self.case.incident, &note);
+        match note {
+            Note::Policy(policy) => self.case.policy = Some(policy),
+            Note::Evidence(evidence) => self.case.evidence = Some(evidence),
+            Note::Diagnosis(diagnosis) => self.case.diagnosis = Some(diagnosis),
+            Note::Locations(locations) => self.case.locations = locations,
+            Note::Proposal(proposal) => self.case.proposal = Some(proposal),
+            Note::Verdict(verdict) => self.case.verdict = Some(verdict),
+            Note::Declined(declined) => self.case.declined = Some(declined),
+            Note::Request(request) => self.case.request = Some(request),
+            Note::Receipt(receipt) => self.case.receipt = Some(receipt),
+        }
+    }
+
+    pub fn case(&self) -> &Case {
+        &self.case
+    }
+
+    pub fn close(self) -> Case {
+        self.case
+    }
+}
+
+macro_rules! notes {
+    ($($noun:ident),*) => { $(
+        impl From<&$noun> for Note {
+            fn from(noun: &$noun) -> Self {
+                Self::$noun(noun.clone())
+            }
+        }
+    )* };
+}
+notes!(Evidence, Diagnosis, Proposal, Verdict, Declined, Request, Receipt);
+
+impl From<&Vec<SourceLocation>> for Note {
+    fn from(locations: &Vec<SourceLocation>) -> Self {
+        Self::Locations(locations.clone())
+    }
+}
