@@ -1,10 +1,12 @@
 //! YAML with positions: read it, address a field, edit its bytes and no others.
 
+mod outline;
 mod path;
 mod read;
 mod scalar;
 mod tape;
 
+pub use outline::{Outline, outline};
 pub use path::{FieldPath, PathError, Step};
 pub use read::{Data, Document, Entry, Layout, Node, ScalarStyle, document, documents};
 pub use tape::Unreadable;

@@ -111,7 +111,7 @@ pub(super) struct Tapes<'t> {
     offset: usize,
     parser: Parser<'t, StrInput<'t>>,
     /// Where the next document's share begins.
-    start: usize,
+    pub start: usize,
 }
 
 impl<'t> Tapes<'t> {
@@ -142,11 +142,10 @@ impl<'t> Tapes<'t> {
 
     fn body(&mut self, after: usize) -> Result<Tape<'t>, Unreadable> {
         let mut builder = Builder::new(self.text, self.start, after);
-        loop {
-            let Some((event, span)) = self.event()? else { break };
+        while let Some((event, span)) = self.event()? {
             let range = self.range(&span);
             if event == Event::DocumentEnd {
-                self.start = self.next_start(&range);
+                self.pass(&range);
                 break;
             }
             builder.take(event, &range, span.tag_start().and_then(|m| m.byte_offset()).map(|at| at + self.offset))?;
@@ -154,6 +153,11 @@ impl<'t> Tapes<'t> {
         let mut tape = builder.tape;
         tape.span.end = self.start.max(tape.span.start);
         Ok(tape)
+    }
+
+    /// Goes on to the next document, when one has ended.
+    pub(super) fn pass(&mut self, end: &Range<usize>) {
+        self.start = self.next_start(end);
     }
 
     /// After `...` a document has the text from the next line on, because directives may stand there; else it starts at `---`.
@@ -168,12 +172,12 @@ impl<'t> Tapes<'t> {
         }
     }
 
-    fn event(&mut self) -> Result<Option<(Event<'t>, Span)>, Unreadable> {
+    pub(super) fn event(&mut self) -> Result<Option<(Event<'t>, Span)>, Unreadable> {
         let next: Option<ParseResult<'t>> = self.parser.next_event();
         next.transpose().map_err(|error| self.unreadable(&error))
     }
 
-    fn range(&self, span: &Span) -> Range<usize> {
+    pub(super) fn range(&self, span: &Span) -> Range<usize> {
         let range = span.byte_range().unwrap_or(0..0);
         range.start + self.offset..range.end.max(range.start) + self.offset
     }
@@ -267,10 +271,10 @@ impl<'t> Builder<'t> {
                 *outer = range.start.min(*outer);
             }
             Event::MappingStart(style, _, tagged) => {
-                self.start(Kind::Map(style), range, tag, tagged.map(|t| t.original()))
+                self.start(Kind::Map(style), range, tag, tagged.map(|t| t.original()));
             }
             Event::SequenceStart(style, _, tagged) => {
-                self.start(Kind::List(style), range, tag, tagged.map(|t| t.original()))
+                self.start(Kind::List(style), range, tag, tagged.map(|t| t.original()));
             }
             Event::MappingEnd | Event::SequenceEnd => self.end(range),
             _ => {}
@@ -353,10 +357,9 @@ impl<'t> Builder<'t> {
         parent.end = end;
         parent.size = parent.size.saturating_add(1);
         let is_key = parent.children % 2 == 1 && matches!(self.tape.items[parent.item].kind, Kind::Map(_));
-        if is_key && self.tape.duplicate.is_none() {
-            if matches!(self.tape.items[item].kind, Kind::Scalar(_)) && self.is_repeated(item) {
-                self.tape.duplicate = Some(self.tape.items[item].span.start);
-            }
+        let is_scalar = matches!(self.tape.items[item].kind, Kind::Scalar(_));
+        if is_key && is_scalar && self.tape.duplicate.is_none() && self.is_repeated(item) {
+            self.tape.duplicate = Some(self.tape.items[item].span.start);
         }
     }
 
