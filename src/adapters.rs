@@ -1,1 +1,8 @@
-//! The only I/O: one thin file for each thing outside.
+//! The only I/O: one thin file for each thing outside. Adapters translate and return; they decide nothing.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the edge: files and Git are read and written here, and nowhere else but in cli"
+)]
+
+pub mod logs;
+pub mod snapshot;

@@ -25,3 +25,13 @@ pub trait Failure: Sync {
     /// The policy bounds values (a memory limit); whether a change is allowed is not asked here but in review.
     fn diagnose(&self, evidence: &Evidence, policy: &Policy) -> Option<Diagnosis>;
 }
+
+pub mod oom_killed;
+
+/// Every failure. Specific before general: the first to claim a container keeps it.
+pub const ALL: &[&dyn Failure] = &[&oom_killed::OomKilled];
+
+/// A failure by its id.
+pub fn by_id(id: &str) -> Option<&'static dyn Failure> {
+    ALL.iter().copied().find(|failure| failure.id().0 == id)
+}

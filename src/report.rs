@@ -2,9 +2,7 @@
 //!
 //! Readers never influence a case.
 
-use crate::case::{
-    Case, Declined, Diagnosis, Evidence, Incident, Proposal, Receipt, Request, SourceLocation, Verdict,
-};
+use crate::case::{Case, Declined, Diagnosis, Evidence, Incident, Proposal, Receipt, Request, SourceLocation, Verdict};
 
 /// Something that came to exist while an incident was worked.
 #[derive(Clone, Debug)]

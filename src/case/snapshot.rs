@@ -92,6 +92,9 @@ pub struct Pod {
     pub metadata: Meta,
     pub spec: PodSpec,
     pub status: PodStatus,
+    /// `metadata` and `spec` as they stand, kept only for a pod that nothing controls: it is its own template.
+    #[serde(skip)]
+    pub template: Json,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -651,6 +654,7 @@ struct Index {
     named: HashMap<ObjectRef, usize>,
     events: HashMap<ObjectRef, Vec<usize>>,
     pods: HashMap<ObjectRef, Vec<usize>>,
+    children: HashMap<ObjectRef, Vec<usize>>,
 }
 
 impl Snapshot {
@@ -659,6 +663,11 @@ impl Snapshot {
         self.index = Index::default();
         for (i, workload) in self.workloads.iter().enumerate() {
             self.index.workloads.insert(workload.id(), i);
+            if let Some(owner) = workload.metadata.controller() {
+                let namespace = workload.metadata.namespace.as_deref();
+                let owner = ObjectRef::new(&owner.api_version, &owner.kind, namespace, &owner.name);
+                self.index.children.entry(owner).or_default().push(i);
+            }
         }
         for (i, named) in self.named.iter().enumerate() {
             self.index.named.insert(named.id.clone(), i);
@@ -697,6 +706,11 @@ impl Snapshot {
     /// Pods that belong to a workload, through ReplicaSets and Jobs.
     pub fn pods_of(&self, workload: &ObjectRef) -> impl Iterator<Item = &Pod> {
         self.index.pods.get(workload).into_iter().flatten().map(|&i| &self.pods[i])
+    }
+
+    /// Workloads that another one controls: the ReplicaSets of a Deployment, the Jobs of a CronJob.
+    pub fn children_of(&self, workload: &ObjectRef) -> impl Iterator<Item = &Workload> {
+        self.index.children.get(workload).into_iter().flatten().map(|&i| &self.workloads[i])
     }
 
     /// All workloads that have pods, with them.

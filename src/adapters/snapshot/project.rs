@@ -1,0 +1,397 @@
+//! JSON or YAML text in, projected objects out, one item at a time: what no rule reads is never stored.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::newest;
+use crate::case::{
+    Autoscaler, Claim, Config, ControllerRevision, EndpointSlice, Event, Gap, Ingress, Json, LimitRange, Meta, Named,
+    Node, ObjectRef, Pod, Quota, Service, Snapshot, Timestamp, Workload, WorkloadSpec, WorkloadStatus,
+};
+
+/// Collects objects into a snapshot.
+#[derive(Default)]
+pub(super) struct Projector {
+    snapshot: Snapshot,
+    /// When the snapshot says that it was taken.
+    said: Option<Timestamp>,
+    newest: Option<Timestamp>,
+    /// How many objects were read.
+    pub(super) objects: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head<'a> {
+    #[serde(default)]
+    api_version: Option<String>,
+    #[serde(default)]
+    kind: Option<String>,
+    #[serde(borrow, default)]
+    items: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ItemHead {
+    #[serde(default)]
+    api_version: Option<String>,
+    #[serde(default)]
+    kind: Option<String>,
+}
+
+impl Projector {
+    pub(super) fn gap(&mut self, gap: Gap) {
+        self.snapshot.gaps.push(gap);
+    }
+
+    /// One file of JSON: an object, a List, a typed list (`PodList`), or several of these one after another.
+    pub(super) fn json(&mut self, file: &str, text: &str) {
+        let text = text.trim_start_matches('\u{feff}');
+        for document in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
+            match document {
+                Ok(raw) => self.document(file, raw.get()),
+                Err(error) => {
+                    let why = format!("is not valid JSON and was skipped: {error}");
+                    return self.gap(Gap { what: file.to_owned(), why });
+                }
+            }
+        }
+    }
+
+    /// One file of YAML documents.
+    pub(super) fn yaml(&mut self, file: &str, text: &str) {
+        match crate::yaml::documents(text) {
+            Ok(documents) => {
+                for document in documents.iter().filter(|d| d.root.is_some()) {
+                    self.document(file, &document.value().to_string());
+                }
+            }
+            Err(error) => {
+                self.gap(Gap { what: file.to_owned(), why: format!("is not valid YAML and was skipped: {error}") })
+            }
+        }
+    }
+
+    fn document(&mut self, file: &str, text: &str) {
+        let head: Head<'_> = match serde_json::from_str(text) {
+            Ok(head) => head,
+            Err(error) => {
+                return self.gap(Gap {
+                    what: file.to_owned(),
+                    why: format!("is no Kubernetes object and was skipped: {error}"),
+                });
+            }
+        };
+        let (Some(kind), Some(api_version)) = (head.kind, head.api_version) else {
+            return self
+                .gap(Gap { what: file.to_owned(), why: "has no kind or no apiVersion and was skipped".to_owned() });
+        };
+        let Some(items) = head.items else { return self.object(file, &api_version, &kind, text) };
+        let item_kind = kind.strip_suffix("List").unwrap_or_default();
+        if !item_kind.is_empty() {
+            self.snapshot.kinds.insert(item_kind.to_owned());
+        }
+        for item in items {
+            let own: ItemHead = serde_json::from_str(item.get()).unwrap_or(ItemHead { api_version: None, kind: None });
+            let kind = own.kind.as_deref().unwrap_or(item_kind);
+            let api_version = own.api_version.as_deref().unwrap_or(&api_version);
+            self.object(file, api_version, kind, item.get());
+        }
+    }
+
+    /// One object; a field of the wrong type costs only that object, and is named.
+    fn object(&mut self, file: &str, api_version: &str, kind: &str, text: &str) {
+        if let Err(error) = self.project(api_version, kind, text) {
+            let name = serde_json::from_str::<Bare>(text).map(|b| b.metadata.name).unwrap_or_default();
+            let why = format!("{kind} {name:?} cannot be read and was skipped: {error}");
+            self.gap(Gap { what: file.to_owned(), why });
+        } else {
+            self.objects += 1;
+            self.snapshot.kinds.insert(kind.to_owned());
+        }
+    }
+
+    fn project(&mut self, api_version: &str, kind: &str, text: &str) -> serde_json::Result<()> {
+        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        let to = &mut self.snapshot;
+        match (group, kind) {
+            ("", "Pod") => {
+                let mut pod: Pod = serde_json::from_str(text)?;
+                if pod.metadata.controller().is_none() {
+                    let Spec { spec } = serde_json::from_str(text)?;
+                    let labels = &pod.metadata.labels;
+                    pod.template =
+                        Json::from_value(&serde_json::json!({ "metadata": { "labels": labels }, "spec": spec }));
+                }
+                to.pods.push(pod);
+            }
+            ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") | ("batch", "Job" | "CronJob") => {
+                let Parts { metadata, spec, status } = serde_json::from_str(text)?;
+                let (kind, api_version) = (kind.to_owned(), api_version.to_owned());
+                to.workloads.push(Workload { kind, api_version, metadata, spec, status });
+            }
+            ("apps", "ControllerRevision") => to.revisions.push(serde_json::from_str::<ControllerRevision>(text)?),
+            ("" | "events.k8s.io", "Event") => {
+                let event: WireEvent = serde_json::from_str(text)?;
+                self.newest = newest([self.newest, event.last()]);
+                to.events.push(event.into());
+            }
+            ("", "Service") => to.services.push(serde_json::from_str::<Service>(text)?),
+            ("discovery.k8s.io", "EndpointSlice") => {
+                to.endpoint_slices.push(serde_json::from_str::<EndpointSlice>(text)?)
+            }
+            ("networking.k8s.io", "Ingress") => to.ingresses.push(serde_json::from_str::<Ingress>(text)?),
+            ("autoscaling", "HorizontalPodAutoscaler") => {
+                to.autoscalers.push(serde_json::from_str::<Autoscaler>(text)?)
+            }
+            ("", "PersistentVolumeClaim") => to.claims.push(serde_json::from_str::<Claim>(text)?),
+            ("", "ConfigMap") => to.config_maps.push(serde_json::from_str::<WireConfig>(text)?.into()),
+            ("", "Secret") => to.secrets.push(serde_json::from_str::<WireConfig>(text)?.into()),
+            ("", "ResourceQuota") => to.quotas.push(serde_json::from_str::<Quota>(text)?),
+            ("", "LimitRange") => to.limit_ranges.push(serde_json::from_str::<LimitRange>(text)?),
+            ("", "Node") => to.nodes.push(serde_json::from_str::<Node>(text)?),
+            ("healing.kubecure.io", "Snapshot") => self.said = serde_json::from_str::<WireSnapshot>(text)?.taken,
+            _ => {
+                let Bare { metadata } = serde_json::from_str(text)?;
+                let id = ObjectRef::new(api_version, kind, metadata.namespace.as_deref(), &metadata.name);
+                to.named.push(Named { id, metadata });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Snapshot {
+        let mut snapshot = self.snapshot;
+        snapshot.taken = self.said.or(newest([self.newest, newest_of(&snapshot)])).unwrap_or_default();
+        snapshot.indexed()
+    }
+}
+
+/// The newest point in time that any object of the snapshot speaks of.
+fn newest_of(snapshot: &Snapshot) -> Option<Timestamp> {
+    let pods = snapshot.pods.iter().map(|pod| newest_in_pod(pod));
+    let workloads = snapshot.workloads.iter().map(|w| {
+        let conditions = w.status.conditions.iter().map(|c| c.last_transition_time);
+        newest(conditions.chain([w.metadata.creation_timestamp, w.status.completion_time, w.status.last_schedule_time]))
+    });
+    let nodes = snapshot.nodes.iter().map(|n| newest(n.status.conditions.iter().map(|c| c.last_transition_time)));
+    let named = snapshot.named.iter().map(|n| n.metadata.creation_timestamp);
+    newest(pods.chain(workloads).chain(nodes).chain(named))
+}
+
+fn newest_in_pod(pod: &Pod) -> Option<Timestamp> {
+    let conditions = pod.status.conditions.iter().map(|c| c.last_transition_time);
+    let containers = pod.status.init_container_statuses.iter().chain(&pod.status.container_statuses).flat_map(|c| {
+        let of = |state: &crate::case::ContainerState| {
+            newest([
+                state.running.as_ref().and_then(|r| r.started_at),
+                state.terminated.as_ref().and_then(|t| t.finished_at),
+            ])
+        };
+        [of(&c.state), of(&c.last_state)]
+    });
+    newest(conditions.chain(containers).chain([pod.metadata.creation_timestamp, pod.status.start_time]))
+}
+
+#[derive(Deserialize)]
+struct Bare {
+    #[serde(default)]
+    metadata: Meta,
+}
+
+#[derive(Deserialize)]
+struct Spec {
+    #[serde(default)]
+    spec: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+struct Parts {
+    #[serde(default)]
+    metadata: Meta,
+    #[serde(default)]
+    spec: WorkloadSpec,
+    #[serde(default)]
+    status: WorkloadStatus,
+}
+
+/// `kind: Snapshot` of our own group: says when the snapshot was taken.
+#[derive(Deserialize)]
+struct WireSnapshot {
+    taken: Option<Timestamp>,
+}
+
+/// A ConfigMap or Secret. Values are passed over by the reader, never held.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireConfig {
+    #[serde(default)]
+    metadata: Meta,
+    #[serde(default)]
+    data: Option<BTreeMap<String, IgnoredAny>>,
+    #[serde(default)]
+    string_data: Option<BTreeMap<String, IgnoredAny>>,
+    #[serde(default)]
+    binary_data: Option<BTreeMap<String, IgnoredAny>>,
+}
+
+impl From<WireConfig> for Config {
+    fn from(wire: WireConfig) -> Self {
+        let maps = [wire.data, wire.string_data, wire.binary_data];
+        let mut keys: Vec<String> = maps.into_iter().flatten().flat_map(BTreeMap::into_keys).collect();
+        keys.sort();
+        keys.dedup();
+        Self { metadata: wire.metadata, keys }
+    }
+}
+
+/// Both shapes of an event: core/v1 (`involvedObject`, `message`, `count`) and events.k8s.io (`regarding`, `note`,
+/// `deprecatedCount`). The scheduler's have null counts and times, and say `eventTime` and `series` instead.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireEvent {
+    #[serde(alias = "regarding", default)]
+    involved_object: Option<WireReference>,
+    #[serde(default)]
+    r#type: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(alias = "note", default)]
+    message: Option<String>,
+    #[serde(alias = "deprecatedCount", default)]
+    count: Option<i64>,
+    #[serde(alias = "deprecatedFirstTimestamp", default)]
+    first_timestamp: Option<Timestamp>,
+    #[serde(alias = "deprecatedLastTimestamp", default)]
+    last_timestamp: Option<Timestamp>,
+    #[serde(default)]
+    event_time: Option<Timestamp>,
+    #[serde(default)]
+    series: Option<WireSeries>,
+    #[serde(default)]
+    metadata: Option<Meta>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireReference {
+    api_version: Option<String>,
+    kind: Option<String>,
+    namespace: Option<String>,
+    name: Option<String>,
+    field_path: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireSeries {
+    #[serde(default)]
+    count: Option<i64>,
+    #[serde(default)]
+    last_observed_time: Option<Timestamp>,
+}
+
+impl WireEvent {
+    fn last(&self) -> Option<Timestamp> {
+        let series = self.series.as_ref().and_then(|s| s.last_observed_time);
+        newest([series, self.last_timestamp, self.event_time]).or_else(|| self.metadata.as_ref()?.creation_timestamp)
+    }
+}
+
+impl From<WireEvent> for Event {
+    fn from(wire: WireEvent) -> Self {
+        let last = wire.last();
+        let about = wire.involved_object.unwrap_or_default();
+        let container = about.field_path.as_deref().and_then(|path| {
+            let inner = path.strip_suffix('}')?.split_once('{')?.1;
+            Some(inner.to_owned())
+        });
+        let message = wire.message.unwrap_or_default();
+        let message =
+            message.strip_prefix("(combined from similar events): ").map(ToOwned::to_owned).unwrap_or(message);
+        Self {
+            about: ObjectRef::new(
+                about.api_version.as_deref().unwrap_or("v1"),
+                about.kind.as_deref().unwrap_or(""),
+                about.namespace.as_deref(),
+                about.name.as_deref().unwrap_or(""),
+            ),
+            r#type: wire.r#type.unwrap_or_default(),
+            reason: wire.reason.unwrap_or_default(),
+            message,
+            count: wire.count.or(wire.series.and_then(|s| s.count)).unwrap_or(1).max(1),
+            first: wire.first_timestamp.or(wire.event_time),
+            last,
+            container,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Snapshot {
+        let mut projector = Projector::default();
+        projector.json("test.json", text);
+        projector.finish()
+    }
+
+    #[test]
+    fn an_event_of_the_scheduler_has_no_count_and_no_last_timestamp() {
+        let snapshot = read(
+            r#"{"apiVersion":"v1","kind":"Event","metadata":{"name":"e"},"involvedObject":{"kind":"Pod","namespace":"a","name":"b","apiVersion":"v1"},
+            "reason":"FailedScheduling","message":"0/1 nodes","count":null,"firstTimestamp":null,"lastTimestamp":null,
+            "eventTime":"2026-11-23T23:18:53.000001Z","series":{"count":2,"lastObservedTime":"2026-11-23T23:20:53.000001Z"},"type":"Warning"}"#,
+        );
+        assert_eq!(snapshot.events[0].count, 2);
+        assert_eq!(snapshot.events[0].last.unwrap().to_string(), "2026-11-23T23:20:53.000001Z");
+        assert_eq!(snapshot.taken.to_string(), "2026-11-23T23:20:53.000001Z");
+    }
+
+    #[test]
+    fn an_event_of_the_newer_api_is_read_like_the_older() {
+        let snapshot = read(
+            r#"{"apiVersion":"events.k8s.io/v1","kind":"EventList","items":[{"metadata":{"name":"e"},"regarding":{"kind":"Pod","namespace":"a","name":"b",
+            "fieldPath":"spec.containers{app}"},"reason":"BackOff","note":"(combined from similar events): x","deprecatedCount":7,"type":"Warning",
+            "deprecatedLastTimestamp":"2026-11-23T23:18:53Z"}]}"#,
+        );
+        let event = &snapshot.events[0];
+        assert_eq!((event.count, event.message.as_str(), event.container.as_deref()), (7, "x", Some("app")));
+    }
+
+    #[test]
+    fn one_broken_item_costs_only_that_item_and_is_named() {
+        let snapshot = read(
+            r#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Pod","metadata":{"name":"bad"},"spec":{"containers":7}},
+            {"apiVersion":"v1","kind":"Pod","metadata":{"name":"good"}}]}"#,
+        );
+        assert_eq!(snapshot.pods.len(), 1);
+        assert!(snapshot.gaps[0].why.contains("\"bad\""), "{:?}", snapshot.gaps);
+    }
+
+    #[test]
+    fn no_value_of_a_secret_is_kept() {
+        let snapshot =
+            read(r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"data":{"password":"aHVudGVyMg=="}}"#);
+        assert_eq!(snapshot.secrets[0].keys, ["password"]);
+        assert!(!format!("{snapshot:?}").contains("aHVudGVyMg"));
+    }
+
+    #[test]
+    fn an_owner_of_unknown_kind_is_kept_as_the_workload() {
+        let snapshot = read(
+            r#"{"apiVersion":"v1","kind":"List","items":[
+            {"apiVersion":"db.example/v1","kind":"Cluster","metadata":{"name":"main","namespace":"a"}},
+            {"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"main-0","namespace":"a","ownerReferences":[
+              {"apiVersion":"db.example/v1","kind":"Cluster","name":"main","controller":true}]}},
+            {"apiVersion":"v1","kind":"Pod","metadata":{"name":"main-0-0","namespace":"a","ownerReferences":[
+              {"apiVersion":"apps/v1","kind":"StatefulSet","name":"main-0","controller":true}]}}]}"#,
+        );
+        assert_eq!(snapshot.workload_of(&snapshot.pods[0]).to_string(), "Cluster a/main");
+    }
+}

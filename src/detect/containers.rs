@@ -1,0 +1,157 @@
+//! The containers that count, with every pod they run in.
+//!
+//! Left out are pods that are going away, that ended as they should, that a newer ReplicaSet has replaced, that an
+//! older run of a CronJob left behind, and mirror pods: their failures are no failures of what Git declares.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use crate::case::{ContainerSpec, ContainerStatus, ObjectRef, Pod, Snapshot, Terminated, Timestamp, Workload};
+
+/// What a container is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Runs to its end before the others start.
+    Init,
+    /// An init container with `restartPolicy: Always`: runs beside the others.
+    Sidecar,
+    App,
+}
+
+/// One container in one pod.
+#[derive(Clone, Copy, Debug)]
+pub struct Instance<'s> {
+    pub pod: &'s Pod,
+    pub spec: Option<&'s ContainerSpec>,
+    pub status: &'s ContainerStatus,
+}
+
+/// One container of one workload, in all of its pods.
+#[derive(Clone, Debug)]
+pub struct Container<'s> {
+    pub workload: ObjectRef,
+    pub name: &'s str,
+    pub role: Role,
+    /// Newest pod first.
+    pub instances: Vec<Instance<'s>>,
+}
+
+impl<'s> Instance<'s> {
+    /// The last time that it ended: now, or before the current run.
+    pub fn last_end(&self) -> Option<&'s Terminated> {
+        self.status.state.terminated.as_ref().or(self.status.last_state.terminated.as_ref())
+    }
+
+    /// How often it has ended.
+    pub fn ends(&self) -> i64 {
+        self.status.restart_count + i64::from(self.status.state.terminated.is_some())
+    }
+
+    /// Whether its last end bears on now: it is not ready, or ended within the last ten minutes.
+    ///
+    /// `lastState` is kept for ever: a container that was killed last week and is ready now is healthy.
+    pub fn is_recent(&self, taken: Timestamp) -> bool {
+        let window = SignedDuration::from_mins(10);
+        let ended = self.last_end().and_then(|end| end.finished_at);
+        !self.status.ready || ended.is_some_and(|at| taken.duration_since(at) <= window)
+    }
+
+    pub fn waiting_reason(&self) -> &'s str {
+        self.status.state.waiting.as_ref().and_then(|w| w.reason.as_deref()).unwrap_or("")
+    }
+
+    pub fn waiting_message(&self) -> &'s str {
+        self.status.state.waiting.as_ref().and_then(|w| w.message.as_deref()).unwrap_or("")
+    }
+}
+
+/// All containers that count.
+pub fn containers(snapshot: &Snapshot) -> Vec<Container<'_>> {
+    let mut all = Vec::new();
+    for (workload, pods) in snapshot.pods_by_workload() {
+        if !counts(snapshot, workload) {
+            continue;
+        }
+        let current = current_pods(snapshot, workload, pods);
+        let mut by_name: BTreeMap<&str, (Role, Vec<Instance<'_>>)> = BTreeMap::new();
+        for pod in current {
+            for (role, spec, status) in statuses(pod) {
+                let entry = by_name.entry(&status.name).or_insert((role, Vec::new()));
+                entry.1.push(Instance { pod, spec, status });
+            }
+        }
+        for (name, (role, mut instances)) in by_name {
+            instances.sort_by_key(|i| std::cmp::Reverse(i.pod.metadata.creation_timestamp));
+            all.push(Container { workload: workload.clone(), name, role, instances });
+        }
+    }
+    all.sort_by(|a, b| (&a.workload, a.name).cmp(&(&b.workload, b.name)));
+    all
+}
+
+/// Whether anyone wants this workload to run.
+fn counts(snapshot: &Snapshot, id: &ObjectRef) -> bool {
+    if id.kind == "Node" {
+        return false; // mirror pods: their file lies on the node
+    }
+    let Some(workload) = snapshot.workload(id) else { return true };
+    let scaled_to_zero = workload.spec.replicas == Some(0);
+    let suspended = workload.spec.suspend == Some(true);
+    let complete = workload.kind == "Job" && is_complete(workload);
+    !(scaled_to_zero || suspended || complete)
+}
+
+/// Whether a Job has ended as it should.
+fn is_complete(job: &Workload) -> bool {
+    job.condition("Complete").is_some_and(|c| c.status == "True")
+}
+
+/// The pods of the workload's current state.
+fn current_pods<'s>(snapshot: &'s Snapshot, workload: &ObjectRef, pods: Vec<&'s Pod>) -> Vec<&'s Pod> {
+    let mut pods: Vec<&Pod> = pods.into_iter().filter(|pod| is_alive(pod, workload)).collect();
+    let owned_by =
+        |pod: &Pod, owner: &Workload| pod.metadata.controller().is_some_and(|o| o.name == owner.metadata.name);
+    match workload.kind.as_str() {
+        "Deployment" => {
+            // While the newest ReplicaSet serves, what the older ones show is on its way out.
+            let newest = snapshot.children_of(workload).max_by_key(|rs| rs.revision());
+            if let Some(newest) = newest.filter(|rs| rs.status.ready_replicas.unwrap_or(0) > 0) {
+                pods.retain(|pod| owned_by(pod, newest));
+            }
+        }
+        "CronJob" => {
+            // A CronJob keeps a failed Job for days: only the newest run says how it is.
+            if let Some(newest) = snapshot.children_of(workload).max_by_key(|job| job.metadata.creation_timestamp) {
+                pods.retain(|pod| !is_complete(newest) && owned_by(pod, newest));
+            }
+        }
+        _ => {}
+    }
+    pods
+}
+
+/// Whether what a pod shows is its own failure: not one that is being deleted (a drain looks like a kill), that
+/// succeeded, or that was thrown out as a whole (an eviction has a failure of its own).
+fn is_alive(pod: &Pod, workload: &ObjectRef) -> bool {
+    let phase = pod.status.phase.as_deref();
+    let keeps_failed_pods = matches!(workload.kind.as_str(), "Job" | "CronJob" | "Pod");
+    pod.metadata.deletion_timestamp.is_none()
+        && phase != Some("Succeeded")
+        && (phase != Some("Failed") || (keeps_failed_pods && pod.status.reason.is_none()))
+}
+
+/// Every container of a pod that has a status.
+fn statuses(pod: &Pod) -> impl Iterator<Item = (Role, Option<&ContainerSpec>, &ContainerStatus)> {
+    let init = pod.status.init_container_statuses.iter().map(|status| {
+        let spec = pod.spec.init_containers.iter().find(|c| c.name == status.name);
+        let sidecar = spec.is_some_and(|c| c.restart_policy.as_deref() == Some("Always"));
+        (if sidecar { Role::Sidecar } else { Role::Init }, spec, status)
+    });
+    let app = pod
+        .status
+        .container_statuses
+        .iter()
+        .map(|status| (Role::App, pod.spec.containers.iter().find(|c| c.name == status.name), status));
+    init.chain(app)
+}

@@ -1,0 +1,259 @@
+#![doc = include_str!("oom_killed.md")]
+
+use serde_json::Value;
+
+use crate::case::{Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Operation, Snapshot};
+use crate::detect::{Claims, Container, Instance, containers, count, earliest, of_pods, pod_ref};
+use crate::diagnose::confidence::{AGREES, REPEATED, STATUS_NAMES_IT, doubt, ground};
+use crate::diagnose::quantity::Quantity;
+use crate::diagnose::template::{Part, Template};
+use crate::diagnose::{person, rule, went_back};
+use crate::failures::Failure;
+use crate::review::policy::Policy;
+
+/// The kernel killed a container that used more memory than its limit.
+pub struct OomKilled;
+
+const ID: FailureId = FailureId("oom-killed");
+
+/// How far a limit is raised at once when policy does not say less.
+const STEP: f64 = 2.0;
+
+impl Failure for OomKilled {
+    fn id(&self) -> FailureId {
+        ID
+    }
+
+    fn page(&self) -> &'static str {
+        include_str!("oom_killed.md")
+    }
+
+    fn detect(&self, snapshot: &Snapshot, _: &Claims) -> Vec<Finding> {
+        containers(snapshot).iter().filter_map(|container| finding(container, snapshot)).collect()
+    }
+
+    fn diagnose(&self, evidence: &Evidence, policy: &Policy) -> Option<Diagnosis> {
+        let finding = evidence.incident.first();
+        let template = Template::of(&evidence.snapshot, &finding.workload)?;
+        let container = template.container(finding.container.as_deref()?)?;
+        let Some(limit) = container.get("resources.limits.memory") else { return Some(without_limit(evidence)) };
+        let memory = |path: &crate::yaml::FieldPath| {
+            template.path(path).starts_with(&container.path) && path.to_string().ends_with("s.memory")
+        };
+        let cause = |was: &str| {
+            format!("the memory limit {} is too low for what `{}` uses; {was}", text(&limit), container.name())
+        };
+        went_back(evidence, &finding.workload, memory, cause, because(evidence), said_by_status(evidence))
+            .or_else(|| heap_above_limit(evidence, &container, &limit))
+            .or_else(|| raise(evidence, &container, &limit, policy))
+    }
+}
+
+fn is_oom(instance: &Instance<'_>) -> bool {
+    instance.last_end().is_some_and(|end| end.reason.as_deref() == Some("OOMKilled"))
+}
+
+/// Killed twice or more, and not long ago. A Job's pod is killed once and not started again.
+fn finding(container: &Container<'_>, snapshot: &Snapshot) -> Option<Finding> {
+    let of_job = matches!(container.workload.kind.as_str(), "Job" | "CronJob");
+    let killed: Vec<&Instance<'_>> = container
+        .instances
+        .iter()
+        .filter(|i| is_oom(i) && (i.ends() >= 2 || of_job) && i.is_recent(snapshot.taken))
+        .collect();
+    let worst = killed.iter().map(|i| i.ends()).max()?;
+    let times = usize::try_from(worst).unwrap_or(usize::MAX);
+    let exit = killed[0].last_end().map_or(137, |end| end.exit_code);
+    Some(Finding {
+        failure: ID,
+        workload: container.workload.clone(),
+        container: Some(container.name.to_owned()),
+        symptom: format!(
+            "keeps running out of memory: killed {}{}, exit code {exit}",
+            count(times, "time"),
+            of_pods(killed.len(), container.instances.len())
+        ),
+        since: earliest(killed.iter().map(|i| i.pod.status.start_time)),
+        pods: killed.iter().map(|i| pod_ref(i.pod)).collect(),
+        shared: None,
+    })
+}
+
+fn because(evidence: &Evidence) -> Vec<Option<crate::case::Quote>> {
+    vec![evidence.quote("terminated reason=OOMKilled")]
+}
+
+/// What the status establishes: it was memory, and how often.
+fn said_by_status(evidence: &Evidence) -> Vec<Ground> {
+    let finding = evidence.incident.first();
+    let all = containers(&evidence.snapshot);
+    let container = all.iter().find(|c| c.workload == finding.workload && Some(c.name) == finding.container.as_deref());
+    let killed: Vec<&Instance<'_>> = container.iter().flat_map(|c| &c.instances).filter(|i| is_oom(i)).collect();
+    let times = killed.iter().map(|i| i.ends()).max().unwrap_or(0);
+    let mut grounds = vec![ground(STATUS_NAMES_IT, "the status says OOMKilled")];
+    match times {
+        0..=2 => {}
+        3..=4 => grounds.push(ground(REPEATED, format!("it was killed {times} times"))),
+        _ => grounds.push(ground(REPEATED + 10, format!("it was killed {times} times"))),
+    }
+    let runs = killed.iter().filter_map(|i| {
+        let end = i.last_end()?;
+        Some(end.finished_at?.duration_since(end.started_at?).as_secs())
+    });
+    match runs.max() {
+        Some(seconds @ 0..=60) => {
+            grounds.push(ground(AGREES, format!("it ends {seconds} s after its start: it does not fit even then")))
+        }
+        Some(seconds @ 3600..) => {
+            grounds.push(doubt(
+                30,
+                format!("it runs for {} min before it is killed: a leak is as likely as a tight limit", seconds / 60),
+            ));
+        }
+        _ => {}
+    }
+    grounds
+}
+
+fn text(part: &Part<'_>) -> String {
+    part.value.as_str().map_or_else(|| part.value.to_string(), ToOwned::to_owned)
+}
+
+fn without_limit(evidence: &Evidence) -> Diagnosis {
+    let finding = evidence.incident.first();
+    let cause = format!(
+        "`{}` has no memory limit of its own: the node or the pod ran out of memory",
+        finding.container.as_deref().unwrap_or("")
+    );
+    let why = "no memory limit is set in the workload, so there is none to raise; memory of the node or a LimitRange's default is the bound".to_owned();
+    let next = vec![
+        format!(
+            "kubectl describe {} {} -n {}",
+            finding.workload.kind.to_lowercase(),
+            finding.workload.name,
+            finding.workload.ns()
+        ),
+        format!("kubectl get limitrange -n {} -o yaml", finding.workload.ns()),
+    ];
+    person(cause, because(evidence), said_by_status(evidence), why, next)
+}
+
+/// A runtime that is told to use more than it gets is the cause, not the limit.
+fn heap_above_limit(evidence: &Evidence, container: &Part<'_>, limit: &Part<'_>) -> Option<Diagnosis> {
+    let bound = Quantity::of(limit.value)?;
+    let words =
+        container.value.get("env").into_iter().chain(container.value.get("args")).chain(container.value.get("command"));
+    let words: String = words.map(Value::to_string).collect::<Vec<_>>().join(" ");
+    let (flag, heap) = heap_flag(&words)?;
+    if heap < bound {
+        return None;
+    }
+    let cause = format!("the heap may grow to {heap} (`{flag}`), and the memory limit is {}", text(limit));
+    let why = format!(
+        "`{flag}` lets the heap grow past the limit; lowering it or raising the limit is a decision about the application"
+    );
+    Some(person(cause, because(evidence), said_by_status(evidence), why, Vec::new()))
+}
+
+/// `-Xmx512m` of a JVM, `--max-old-space-size=512` (MiB) of Node.
+fn heap_flag(words: &str) -> Option<(String, Quantity)> {
+    let number = |at: usize| -> (String, String) {
+        let digits: String = words[at..].chars().take_while(char::is_ascii_digit).collect();
+        let unit: String = words[at + digits.len()..].chars().take(1).collect();
+        (digits, unit)
+    };
+    if let Some(at) = words.find("-Xmx") {
+        let (digits, unit) = number(at + 4);
+        let unit = match unit.as_str() {
+            "k" | "K" => "Ki",
+            "m" | "M" => "Mi",
+            "g" | "G" => "Gi",
+            _ => "",
+        };
+        return Some((
+            format!("-Xmx{digits}{}", unit.trim_end_matches('i').to_lowercase()),
+            Quantity::parse(&format!("{digits}{unit}"))?,
+        ));
+    }
+    let at = words.find("--max-old-space-size=")?;
+    let (digits, _) = number(at + "--max-old-space-size=".len());
+    Some((format!("--max-old-space-size={digits}"), Quantity::parse(&format!("{digits}Mi"))?))
+}
+
+/// Raises the limit by one step, and the request with it when they were equal (the pod keeps its class of service).
+fn raise(evidence: &Evidence, container: &Part<'_>, limit: &Part<'_>, policy: &Policy) -> Option<Diagnosis> {
+    let finding = evidence.incident.first();
+    let old = Quantity::of(limit.value).filter(|q| !q.is_zero())?;
+    let allowance = policy.allowance(ID, &limit.path);
+    let factor = allowance.and_then(|a| a.max_factor).map_or(STEP, |most| most.min(STEP));
+    let ceiling = allowance.and_then(|a| a.max.as_deref()).and_then(Quantity::parse);
+    let new = ceiling.map_or(old.times(factor), |most| old.times(factor).min(most));
+    let cause = format!("the memory limit {} is too low for what `{}` uses", text(limit), container.name());
+    if new <= old {
+        let why = format!("the limit {} is at the maximum that policy allows for {ID}", text(limit));
+        return Some(person(cause, because(evidence), said_by_status(evidence), why, Vec::new()));
+    }
+    let to = new.like(&text(limit));
+    let mut changes = vec![set(finding, limit, &to)];
+    let request = container.get("resources.requests.memory");
+    let equal = request.as_ref().and_then(|r| Quantity::of(r.value)) == Some(old);
+    if let Some(request) = request.filter(|_| equal) {
+        changes.insert(0, set(finding, &request, &new.like(&text(&request))));
+    }
+    let mut grounds = said_by_status(evidence);
+    let hold = match room(evidence, finding, old, new) {
+        Ok(said) => {
+            grounds.push(ground(AGREES, said));
+            None
+        }
+        Err(obstacle) => Some(obstacle),
+    };
+    grounds.push(doubt(5, "no usage metrics: the real peak is not known"));
+    let both = if equal { " and the equal request" } else { "" };
+    let help = format!("raise the limit{both} to {to}");
+    let mut diagnosis = rule(cause, because(evidence), grounds, Cure::Repair { changes, help, hold });
+    diagnosis.unchecked.push("the real peak of memory use".to_owned());
+    Some(diagnosis)
+}
+
+fn set(finding: &Finding, part: &Part<'_>, to: &str) -> Change {
+    let operation = Operation::Set { from: part.value.clone(), to: Value::from(to) };
+    Change { object: finding.workload.clone(), path: part.path.clone(), operation }
+}
+
+/// Whether the new limit fits: quota, LimitRange, largest node. Otherwise the cure would be the next failure.
+fn room(evidence: &Evidence, finding: &Finding, old: Quantity, new: Quantity) -> Result<String, String> {
+    let snapshot = &evidence.snapshot;
+    let here = |namespace: &Option<String>| *namespace == finding.workload.namespace;
+    for range in snapshot.limit_ranges.iter().filter(|r| here(&r.metadata.namespace)) {
+        let max = range
+            .spec
+            .limits
+            .iter()
+            .filter(|l| l.r#type == "Container")
+            .filter_map(|l| Quantity::of(l.max.get("memory")?))
+            .min();
+        if let Some(max) = max.filter(|max| new > *max) {
+            return Err(format!("LimitRange {} allows at most {max} of memory per container", range.metadata.name));
+        }
+    }
+    let pods = snapshot.workload(&finding.workload).and_then(|w| w.spec.replicas).unwrap_or(1);
+    #[expect(clippy::cast_precision_loss, reason = "a number of replicas")]
+    let more = new.times(pods as f64).whole() - old.times(pods as f64).whole();
+    for quota in snapshot.quotas.iter().filter(|q| here(&q.metadata.namespace)) {
+        for resource in ["limits.memory", "memory.limit"] {
+            let of = |map: &std::collections::BTreeMap<String, Value>| map.get(resource).and_then(Quantity::of);
+            if let (Some(hard), Some(used)) = (of(&quota.status.hard), of(&quota.status.used))
+                && used.whole() + more > hard.whole()
+            {
+                return Err(format!("quota {} has no room: {resource} is {used} of {hard}", quota.metadata.name));
+            }
+        }
+    }
+    let largest = snapshot.nodes.iter().filter_map(|n| Quantity::of(n.status.allocatable.get("memory")?)).max();
+    match largest {
+        Some(largest) if new > largest => Err(format!("no node can hold it: the largest has {largest} allocatable")),
+        Some(largest) => Ok(format!("LimitRange, quota and the largest node ({largest}) have room")),
+        None => Ok("no LimitRange or quota stands in the way".to_owned()),
+    }
+}
