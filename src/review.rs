@@ -1,3 +1,4 @@
 //! A proposal in, a verdict out.
 
 pub mod policy;
+pub mod schedule;
