@@ -84,6 +84,12 @@ macro_rules! notes {
 }
 notes!(Evidence, Diagnosis, Proposal, Verdict, Declined, Request, Receipt);
 
+impl From<&str> for Note {
+    fn from(policy: &str) -> Self {
+        Self::Policy(policy.to_owned())
+    }
+}
+
 impl From<&Vec<SourceLocation>> for Note {
     fn from(locations: &Vec<SourceLocation>) -> Self {
         Self::Locations(locations.clone())

@@ -747,6 +747,12 @@ impl Snapshot {
         at
     }
 
+    /// Labels of a workload; empty when it is not one that is kept.
+    pub fn labels_of(&self, id: &ObjectRef) -> BTreeMap<String, String> {
+        let service = || self.services.iter().map(|s| &s.metadata).find(|m| id.kind == "Service" && m.name == id.name && m.namespace == id.namespace);
+        self.meta(id).or_else(service).map(|meta| meta.labels.clone()).unwrap_or_default()
+    }
+
     /// `metadata` of a workload or of an object of which only that is kept.
     fn meta(&self, id: &ObjectRef) -> Option<&Meta> {
         self.workload(id).map(|w| &w.metadata).or_else(|| self.named(id).map(|n| &n.metadata))

@@ -329,6 +329,14 @@ impl Policy {
         self.schedule.window(now)
     }
 
+    /// The namespace that the policy speaks of, when it names exactly one: where a manifest without a namespace lives.
+    pub fn home(&self) -> Option<&str> {
+        match self.r#match.namespaces.as_slice() {
+            [only] if !only.contains(['*', '?']) => Some(only),
+            _ => None,
+        }
+    }
+
     /// How a cure of sufficient confidence is delivered. A model's revert gets the more careful of the two.
     pub fn delivery(&self, origin: Origin, is_revert: bool) -> Delivery {
         match (origin, is_revert) {
