@@ -40,7 +40,7 @@ pub struct ModelSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Provider {
-    /// OpenAI's, and everything that serves the same: Ollama, vLLM, llama.cpp.
+    /// `OpenAI`'s, and everything that serves the same: Ollama, vLLM, llama.cpp.
     Openai,
     /// Anthropic's.
     Anthropic,

@@ -85,8 +85,11 @@ impl Checker<'_> {
             _ => return true,
         };
         let is_type = |wanted: &&str| match (&node.data, *wanted) {
-            (Data::Map(_), "object") | (Data::List(_), "array") | (Data::Bool(_), "boolean") => true,
-            (Data::Text(_), "string") | (Data::Number(_), "number") => true,
+            (Data::Map(_), "object")
+            | (Data::List(_), "array")
+            | (Data::Bool(_), "boolean")
+            | (Data::Text(_), "string")
+            | (Data::Number(_), "number") => true,
             (Data::Number(number), "integer") => number.is_u64() || number.is_i64(),
             _ => false,
         };
@@ -107,8 +110,8 @@ impl Checker<'_> {
     }
 
     fn map(&mut self, node: &Node, schema: &Value, name: &str) {
-        let none = Map::new();
-        let properties = schema["properties"].as_object().unwrap_or(&none);
+        let empty = Map::new();
+        let properties = schema["properties"].as_object().unwrap_or(&empty);
         let other = &schema["additionalProperties"];
         let mut seen: Vec<&str> = Vec::new();
         for (key, value) in node.entries() {

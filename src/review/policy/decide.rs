@@ -19,6 +19,12 @@ static DEFAULT_SPEC: LazyLock<Value> = LazyLock::new(|| {
     documents.iter().find_map(|document| document.get("spec")).map(node::Node::value).unwrap_or_default()
 });
 
+static DEFAULT_POLICY: LazyLock<Policy> = LazyLock::new(|| {
+    let policy = serde_json::from_value(default_spec());
+    let policy: Policy = policy.expect("the default policy is part of the program, and a test reads it");
+    Policy { name: "default".to_owned(), ..policy }
+});
+
 /// The `spec` of the built-in default, from which every policy has what it leaves out.
 pub(super) fn default_spec() -> Value {
     DEFAULT_SPEC.clone()
@@ -57,10 +63,7 @@ enum Fit {
 impl Policies {
     /// The built-in default alone, for a repository that has no policy.
     pub fn built_in() -> Self {
-        let mut built_in: Policy = serde_json::from_value(default_spec())
-            .expect("the default policy is part of the program, and a test reads it");
-        "default".clone_into(&mut built_in.name);
-        Self { own: Vec::new(), built_in, settings: Settings::default(), warnings: Vec::new() }
+        Self { own: Vec::new(), built_in: DEFAULT_POLICY.clone(), settings: Settings::default(), warnings: Vec::new() }
     }
 
     /// The policy that decides for a workload: of those that match the most specific, the first of equals.

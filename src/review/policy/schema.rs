@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{API_VERSION, Policy};
 use crate::settings::Settings;
 
-/// A file of `.kubecure/`, for the schema alone.
+/// A file of `.kubecure/`, for its schema alone.
 #[derive(JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -82,7 +82,9 @@ fn of<T: JsonSchema>(kind: &str) -> Value {
     // Nothing here is recursive, and without references the schema can be walked beside a file.
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let mut schema = settings.into_generator().into_root_schema_for::<Document<T>>().to_value();
+    drop_null_defaults(&mut schema);
     schema["title"] = kind.into();
+    schema["description"] = format!("A file of `.kubecure/` of `kind: {kind}`.").into();
     schema["properties"]["kind"] = json!({"const": kind});
     schema["properties"]["apiVersion"] = json!({"const": API_VERSION});
     schema
@@ -90,11 +92,27 @@ fn of<T: JsonSchema>(kind: &str) -> Value {
 
 /// Writes down at each key what it is when it is left out.
 fn set_defaults(schema: &mut Value, default: &Value) {
-    if let (Some(properties), Some(values)) = (schema["properties"].as_object_mut(), default.as_object()) {
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         for (key, property) in properties {
-            set_defaults(property, values.get(key).unwrap_or(&Value::Null));
+            if let Some(default) = default.get(key) {
+                set_defaults(property, default);
+            }
         }
     } else {
         schema["default"] = default.clone();
+    }
+}
+
+/// An optional key has no default that could be written down; `null` would be refused.
+fn drop_null_defaults(schema: &mut Value) {
+    match schema {
+        Value::Object(keys) => {
+            if keys.get("default").is_some_and(Value::is_null) {
+                keys.remove("default");
+            }
+            keys.values_mut().for_each(drop_null_defaults);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_null_defaults),
+        _ => {}
     }
 }
