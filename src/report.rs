@@ -10,9 +10,7 @@ pub mod progress;
 pub mod tally;
 pub mod terminal;
 
-use crate::case::{
-    Case, Declined, Diagnosis, Evidence, Incident, Proposal, Receipt, Request, SourceLocation, Verdict,
-};
+use crate::case::{Case, Declined, Diagnosis, Evidence, Incident, Proposal, Receipt, Request, SourceLocation, Verdict};
 
 /// Something that came to exist while an incident was worked.
 #[derive(Clone, Debug)]

@@ -4,12 +4,14 @@
 mod cases;
 
 use kubecure::case::{Case, Gap};
+use kubecure::report::json;
 use kubecure::report::terminal::{Healthy, View, screen};
 
 /// Compares a screen with its golden file.
 #[expect(clippy::disallowed_methods, reason = "golden files are read and, when asked, rewritten")]
 fn golden(name: &str, screen: &str) {
-    let path = format!("{}/tests/golden/screens/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    let file = if name.contains('.') { name.to_owned() } else { format!("{name}.txt") };
+    let path = format!("{}/tests/golden/screens/{file}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&path, screen).unwrap();
     }
@@ -50,7 +52,10 @@ fn an_unknown_cause_shows_the_log_lines_that_complain() {
 fn two_places_between_which_nothing_decides_are_both_shown() {
     golden("ambiguous", &one(cases::ambiguous()));
     let sources = cases::catalog_sources();
-    golden("ambiguous-with-sources", &screen(&[cases::ambiguous()], &View { sources: Some(&sources), ..View::default() }));
+    golden(
+        "ambiguous-with-sources",
+        &screen(&[cases::ambiguous()], &View { sources: Some(&sources), ..View::default() }),
+    );
 }
 
 #[test]
@@ -81,8 +86,14 @@ fn a_published_cure_names_its_pull_request() {
 #[test]
 fn the_whole_screen_ends_with_counts_and_the_next_command() {
     let gaps = [
-        Gap { what: "charts/old/values.yaml".to_owned(), why: "line 4, column 3: a mapping value is not allowed here".to_owned() },
-        Gap { what: "previous log of container mailer in pod shop/mailer-6f4fbc487-qtc55".to_owned(), why: "the kubelet no longer has it".to_owned() },
+        Gap {
+            what: "charts/old/values.yaml".to_owned(),
+            why: "line 4, column 3: a mapping value is not allowed here".to_owned(),
+        },
+        Gap {
+            what: "previous log of container mailer in pod shop/mailer-6f4fbc487-qtc55".to_owned(),
+            why: "the kubelet no longer has it".to_owned(),
+        },
     ];
     let all = [cases::web(), cases::held_addition(), cases::vendor()];
     let next = vec![
@@ -121,9 +132,50 @@ fn nothing_that_a_cluster_says_is_obeyed_by_the_terminal() {
     proposal.files[0].before = cases::WEB.replace("# raised", "# \x1b[2J\u{202e}raised").into();
     let gaps = [Gap { what: evil.to_owned(), why: evil.to_owned() }];
     let mut declined = cases::vendor();
-    declined.declined = Some(kubecure::case::Declined::NeedsPerson { why: evil.to_owned(), next: vec![evil.to_owned(); 2] });
+    declined.declined =
+        Some(kubecure::case::Declined::NeedsPerson { why: evil.to_owned(), next: vec![evil.to_owned(); 2] });
     let shown = screen(&[case, declined], &View { gaps: &gaps, next: vec![evil.to_owned()], ..View::default() });
     let control = |c: &char| (c.is_control() && *c != '\n') || ('\u{202a}'..='\u{202e}').contains(c);
     assert_eq!(shown.chars().find(control), None, "{shown}");
     golden("hostile", &shown);
+}
+
+/// The keys of an object, in order.
+fn keys(value: &serde_json::Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn the_json_interface_has_its_documented_shape() {
+    let gaps = [Gap { what: "jobs".to_owned(), why: "forbidden".to_owned() }];
+    let taken = "2026-11-23T23:48:30Z".parse().unwrap();
+    let mut cases =
+        vec![cases::published(), cases::held_addition(), cases::denied(), cases::vendor(), cases::ambiguous()];
+    cases[3].incident.findings[0].workload.namespace = None;
+    let scan = json::scan(&cases, &gaps, taken);
+    let has = |value: &serde_json::Value, wanted: &[&str]| {
+        let keys = keys(value);
+        wanted.iter().for_each(|key| assert!(keys.contains(key), "{key} is missing in {keys:?}"));
+    };
+    has(&scan["findings"][0], &["failure", "workload", "container", "symptom", "since"]);
+    assert_eq!(keys(&scan["findings"][0]["workload"]), ["kind", "namespace", "name"]);
+    assert!(scan["findings"][3]["workload"]["namespace"].is_null());
+    let proposal = &scan["proposals"][0];
+    has(
+        proposal,
+        &["failure", "workload", "cause", "origin", "confidence", "changes", "locations", "diff", "verdict", "reasons"],
+    );
+    has(&proposal["changes"][0], &["path", "op", "from", "to"]);
+    has(&proposal["locations"][0], &["file", "line", "column", "chain"]);
+    assert!(proposal["diff"].as_str().unwrap().contains("-              memory: \"64Mi\" # raised"));
+    let verdicts: Vec<_> = scan["proposals"].as_array().unwrap().iter().map(|p| p["verdict"].clone()).collect();
+    assert_eq!(verdicts, ["allow", "hold", "deny"]);
+    assert_eq!(keys(&scan["proposals"][1]["reasons"][0]), ["gate", "ruling", "text"]);
+    assert_eq!(scan["proposals"][1]["changes"][0]["op"], "add");
+    let reasons: Vec<_> = scan["declined"].as_array().unwrap().iter().map(|d| d["reason"].clone()).collect();
+    assert_eq!(reasons, ["denied", "needs-person", "ambiguous"]);
+    has(&scan["declined"][0], &["failure", "workload", "reason", "detail"]);
+    let cure = json::cure(&cases, &gaps, taken);
+    has(&cure["published"][0], &["kind", "number", "link", "branch", "status"]);
+    golden("cure.json", &(serde_json::to_string_pretty(&json::cure(&cases[..1], &gaps, taken)).unwrap() + "\n"));
 }

@@ -69,14 +69,15 @@ impl Line<'_> {
 pub fn changed_lines<'t>(before: &'t str, after: &'t str) -> Vec<Line<'t>> {
     let (before, after): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let mut lines = Vec::new();
-    for op in capture_diff_slices(Algorithm::Myers, &before, &after) {
-        if let DiffOp::Equal { old_index, len, .. } = op {
-            let inside = !lines.is_empty() && old_index + len < before.len();
+    let ops = capture_diff_slices(Algorithm::Myers, &before, &after);
+    for (i, op) in ops.iter().enumerate() {
+        if let DiffOp::Equal { old_index, len, .. } = *op {
+            let inside = i > 0 && i + 1 < ops.len();
             match len {
                 _ if !inside => {}
-                1..=2 => lines.extend(
-                    (old_index..old_index + len).map(|at| Line::Same { number: at + 1, text: before[at] }),
-                ),
+                1..=2 => {
+                    lines.extend((old_index..old_index + len).map(|at| Line::Same { number: at + 1, text: before[at] }))
+                }
                 _ => lines.push(Line::Gap),
             }
             continue;

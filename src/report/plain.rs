@@ -85,23 +85,28 @@ fn taken(text: &str, columns: usize) -> &str {
     &text[..end.map_or(text.len(), |(at, _)| at)]
 }
 
-/// Breaks a text at spaces into lines of at most so many columns. A longer word stays whole: it may be something to copy.
+/// Breaks a text at spaces into lines of at most so many columns; a longer word is broken where the line ends.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.split('\n') {
         let mut line = String::new();
         let mut used = 0;
-        for (i, word) in paragraph.split(' ').enumerate() {
-            let next = width(word);
-            if i > 0 && used + 1 + next > columns {
+        for (i, mut word) in paragraph.split(' ').enumerate() {
+            if i > 0 && used + 1 + width(word) > columns {
                 lines.push(std::mem::take(&mut line).trim_end().to_owned());
                 used = 0;
             } else if i > 0 {
                 line.push(' ');
                 used += 1;
             }
+            while width(word) > columns.max(2) {
+                let part = taken(word, columns.max(2));
+                lines.push(format!("{line}{part}"));
+                line.clear();
+                word = &word[part.len()..];
+            }
             line.push_str(word);
-            used += next;
+            used += width(word);
         }
         lines.push(line.trim_end().to_owned());
     }
@@ -146,9 +151,9 @@ mod tests {
     }
 
     #[test]
-    fn lines_break_at_spaces_and_long_words_stay_whole() {
+    fn lines_break_at_spaces_and_in_words_only_where_they_must() {
         assert_eq!(wrap("one two three", 8), ["one two", "three"]);
-        assert_eq!(wrap("a verylongwordthatstays b", 8), ["a", "verylongwordthatstays", "b"]);
+        assert_eq!(wrap("a verylongword b", 8), ["a", "verylong", "word b"]);
         assert_eq!(wrap("a\nb", 8), ["a", "b"]);
     }
 }

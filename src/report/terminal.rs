@@ -12,6 +12,8 @@ use crate::report::plain;
 use crate::report::tally::Tally;
 use pen::Pen;
 
+pub(super) use block::{next_steps, origin};
+
 /// What the screen needs besides the cases.
 #[derive(Clone, Debug)]
 pub struct View<'a> {
@@ -67,18 +69,15 @@ fn gaps(gaps: &[Gap], pen: &Pen) -> Option<String> {
 
 /// Counts and the next command.
 fn last(cases: &[Case], view: &View, pen: &Pen) -> String {
-    let looked = format!(
-        "{} of {} looked at",
-        count(view.healthy.pods, "pod"),
-        count(view.healthy.workloads, "workload")
-    );
+    let looked =
+        format!("{} of {} looked at", count(view.healthy.pods, "pod"), count(view.healthy.workloads, "workload"));
     let tally = Tally::of(cases);
     let mut out = match (cases.is_empty(), view.gaps.len()) {
         (true, 0) => format!("No failures. {looked}.\n"),
         // Not a clean bill: what could not be read may fail.
         (true, gaps) => format!("No failures found, but {}. {looked}.\n", unread(gaps)),
         (false, 0) => format!("{}\n", summary(&tally)),
-        (false, gaps) => format!("{} Degraded: {}.\n", summary(&tally), unread(gaps)),
+        (false, gaps) => format!("{}\nNot all was looked at: {}.\n", summary(&tally), unread(gaps)),
     };
     for (i, command) in view.next.iter().enumerate() {
         let lead = if i == 0 { "next:" } else { "     " };
@@ -97,11 +96,12 @@ fn summary(tally: &Tally) -> String {
     if tally.failures != tally.incidents {
         out += &format!(" in {}", count(tally.incidents, "incident"));
     }
-    let parts: Vec<String> = [(tally.cures, "with a cure"), (tally.held, "held for review"), (tally.person, "for a person")]
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, what)| format!("{n} {what}"))
-        .collect();
+    let parts: Vec<String> =
+        [(tally.cures, "with a cure"), (tally.held, "held for review"), (tally.person, "for a person")]
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, what)| format!("{n} {what}"))
+            .collect();
     out += &format!(": {}.", parts.join(", "));
     let delivered: Vec<String> = [(tally.pull_requests, "pull request"), (tally.issues, "issue")]
         .iter()

@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use super::View;
 use super::pen::Pen;
-use super::place::{self, Mark};
+use super::place::{self, Label, Mark};
 use crate::case::{
-    Case, Cure, Declined, Diagnosis, EntryKind, Evidence, ItemSource, Operation, Origin, Quote, Receipt, Request, Ruling,
-    SourceLocation,
+    Case, Cure, Declined, Diagnosis, EntryKind, Evidence, ItemSource, Operation, Origin, Quote, Receipt, Request,
+    Ruling, SourceLocation,
 };
 use crate::report::diff::{self, Line};
 use crate::report::{plain, tally};
@@ -17,8 +17,6 @@ use crate::yaml::Step;
 const QUOTES_SHOWN: usize = 4;
 /// Columns of one quote. A log line can be a whole stack trace.
 const QUOTE_COLUMNS: usize = 240;
-/// Columns of a label under a caret.
-const LABEL_COLUMNS: usize = 72;
 
 /// The block of one case.
 pub fn of(case: &Case, view: &View, pen: &Pen) -> String {
@@ -27,47 +25,48 @@ pub fn of(case: &Case, view: &View, pen: &Pen) -> String {
     let changed = changed(case);
     let last = changed.iter().flat_map(|(_, lines)| lines).map(Line::number).max().unwrap_or(1);
     let places = place::render(case, view.sources, &marks, pen, last.to_string().len());
-    let symptom = Symptom::of(case, places.is_some());
+    // What stands under the caret need not stand in the title, too.
+    let symptom = Symptom::of(case);
+    let shown = places.as_ref().is_some_and(|places| places.label_shown) && symptom.label.is_some();
 
-    let mut out = pen.error(case.incident.failure.0, &title(case, symptom.main));
+    let mut out = pen.error(case.incident.failure.0, &title(case, if shown { symptom.main } else { symptom.whole }));
     let digits = places.as_ref().map_or(last.to_string().len(), |places| places.digits);
     if let Some(places) = &places {
         out += &places.text;
     }
     out += &pen.bar(digits);
     if !changed.is_empty() {
-        out += &pen.help(&help(case));
+        out += &pen.help(&help(case, pen.width));
         out += &diff_lines(case, &changed, digits, pen);
         out += &pen.bar(digits);
     }
-    for (name, texts) in notes(case, why.as_deref(), symptom.label_quote) {
+    let repeated = places.is_some_and(|places| places.label_shown) && symptom.label.is_none();
+    for (name, texts) in notes(case, why.as_deref(), repeated) {
         out += &pen.note(digits, name, &texts);
     }
     out
 }
 
-/// What is said in the title, and what under the caret.
+/// "keeps running out of memory (killed 6 times)": what is in parentheses goes under the caret, where there is one.
 struct Symptom<'a> {
+    whole: &'a str,
     main: &'a str,
     label: Option<&'a str>,
-    /// The quote that stands under the caret whole, and need not be repeated.
-    label_quote: Option<usize>,
 }
 
 impl<'a> Symptom<'a> {
-    /// "keeps running out of memory (killed 6 times)": what is in parentheses goes under the caret, where there is one.
-    fn of(case: &'a Case, has_place: bool) -> Self {
+    fn of(case: &'a Case) -> Self {
         let whole = case.incident.first().symptom.as_str();
         let split = whole.strip_suffix(')').and_then(|rest| rest.rsplit_once(" ("));
-        match split {
-            Some((main, label)) if has_place => Self { main, label: Some(label), label_quote: None },
-            _ => {
-                let quote = case.diagnosis.as_ref().and_then(|diagnosis| diagnosis.because.first());
-                let label = quote.map(|quote| quote.text.as_str()).filter(|_| has_place);
-                let whole_quote = label.is_some_and(|label| plain::width(&plain::inline(label)) <= LABEL_COLUMNS);
-                Self { main: whole, label, label_quote: whole_quote.then_some(0) }
-            }
-        }
+        // Of nested parentheses, this would be the inner one.
+        let split = split.filter(|(main, _)| main.matches('(').count() == main.matches(')').count());
+        Self { whole, main: split.map_or(whole, |(main, _)| main), label: split.map(|(_, label)| label) }
+    }
+
+    /// Where the symptom has none, the first quote is what the evidence says.
+    fn under_caret(&self, case: &'a Case) -> &'a str {
+        let quote = case.diagnosis.as_ref().and_then(|diagnosis| diagnosis.because.first());
+        self.label.or(quote.map(|quote| quote.text.as_str())).unwrap_or_default()
     }
 }
 
@@ -96,11 +95,11 @@ fn marks<'a>(case: &'a Case, why: Option<&'a Declined>) -> Vec<Mark<'a>> {
             .enumerate()
             .map(|(i, location)| {
                 let label = if i == 0 { "it could be this one" } else { "or this one" };
-                Mark { location, label: label.to_owned(), primary: true }
+                Mark { location, label: Label::About(label.to_owned()), primary: true }
             })
             .collect(),
         Some(Declined::Blocked { location: Some(location), .. }) => {
-            vec![Mark { location, label: "cannot be edited".to_owned(), primary: true }]
+            vec![Mark { location, label: Label::About("cannot be edited".to_owned()), primary: true }]
         }
         _ => {
             let proposed = case.proposal.as_ref().map(|proposal| proposal.locations.as_slice());
@@ -120,11 +119,10 @@ fn mark<'a>(case: &'a Case, index: usize, location: &'a SourceLocation) -> Mark<
         }),
         _ => None,
     };
-    let label = match (index, Symptom::of(case, true).label, added) {
-        (0, Some(label), None) => plain::cut(&plain::inline(label), LABEL_COLUMNS).into_owned(),
-        (_, _, Some(added)) => added,
-        (0, None, None) => String::new(),
-        _ => "changes with it".to_owned(),
+    let label = match (index, added) {
+        (_, Some(added)) => Label::About(added),
+        (0, None) => Label::Evidence(Symptom::of(case).under_caret(case).to_owned()),
+        _ => Label::About("changes with it".to_owned()),
     };
     Mark { location, label, primary: index == 0 }
 }
@@ -153,7 +151,7 @@ fn diff_lines(case: &Case, changed: &[(&str, Vec<Line>)], digits: usize, pen: &P
 }
 
 /// "raise the limit to 128Mi   (rule, 92 sure; allowed by .kubecure/policy.yaml)"
-fn help(case: &Case) -> String {
+fn help(case: &Case, width: usize) -> String {
     let Some(diagnosis) = &case.diagnosis else { return "change these lines".to_owned() };
     let mut about = vec![format!("{}, {} sure", origin(diagnosis.origin), diagnosis.confidence)];
     let help = match &diagnosis.cure {
@@ -173,7 +171,10 @@ fn help(case: &Case) -> String {
         Some(Ruling::Deny) => about.push("denied".to_owned()),
         None => {}
     }
-    format!("{}   ({})", plain::cut(&plain::inline(help), 200), plain::inline(&about.join("; ")))
+    let (help, about) = (plain::inline(help), about.join("; "));
+    let (help, about) = (plain::cut(&help, 200), plain::inline(&about));
+    let fits = plain::width(&help) + plain::width(&about) + "help:    ()".len() <= width;
+    format!("{help}{}({about})", if fits { "   " } else { "\n" })
 }
 
 /// Who says so, in the word that the help line has.
@@ -187,7 +188,7 @@ pub fn origin(origin: Origin) -> &'static str {
 type Note = (&'static str, Vec<String>);
 
 /// Everything below the diff, what decides first.
-fn notes(case: &Case, why: Option<&Declined>, under_caret: Option<usize>) -> Vec<Note> {
+fn notes(case: &Case, why: Option<&Declined>, repeated: bool) -> Vec<Note> {
     let mut notes: Vec<Note> = vec![("workloads", workloads(case))];
     if let Some(why) = why {
         notes.push(("note", vec![format!("why there is no pull request: {} ({})", reason(why), why.code())]));
@@ -197,15 +198,18 @@ fn notes(case: &Case, why: Option<&Declined>, under_caret: Option<usize>) -> Vec
         let said = why.is_some_and(|why| reason(why).contains(diagnosis.cause.as_str()));
         notes.push(("cause", if said { Vec::new() } else { vec![diagnosis.cause.clone()] }));
     }
-    notes.push(("evidence", evidence(case, why, under_caret)));
+    notes.push(("evidence", evidence(case, why, repeated)));
     if let Some(diagnosis) = &case.diagnosis {
         notes.push(("grounds", grounds(diagnosis)));
         notes.extend(diagnosis.notes.iter().map(|note| ("note", vec![note.clone()])));
     }
     notes.push(("found by", chain(case)));
     notes.push(("not checked", unchecked(case)));
+    if let Some(Declined::Undiagnosed { looked_at, .. }) = why {
+        notes.push(("looked at", if looked_at.is_empty() { Vec::new() } else { vec![looked_at.join(", ")] }));
+    }
     if let Some(why) = why {
-        notes.push(("next", next_steps(case, why)));
+        notes.push(("next", ranked(next_steps(case, why))));
     }
     notes.extend(receipt(case));
     notes.retain(|(_, texts)| !texts.is_empty());
@@ -242,16 +246,24 @@ fn held(case: &Case) -> Vec<String> {
     let Some(verdict) = case.verdict.as_ref().filter(|verdict| verdict.ruling == Ruling::Hold) else {
         return Vec::new();
     };
-    let mut reasons: Vec<&str> =
-        verdict.reasons.iter().filter(|reason| reason.ruling == Ruling::Hold).map(|reason| reason.text.as_str()).collect();
-    if let (true, Some(Cure::Repair { hold: Some(hold), .. })) = (reasons.is_empty(), case.diagnosis.as_ref().map(|d| &d.cure)) {
+    let mut reasons: Vec<&str> = verdict
+        .reasons
+        .iter()
+        .filter(|reason| reason.ruling == Ruling::Hold)
+        .map(|reason| reason.text.as_str())
+        .collect();
+    if let (true, Some(Cure::Repair { hold: Some(hold), .. })) =
+        (reasons.is_empty(), case.diagnosis.as_ref().map(|d| &d.cure))
+    {
         reasons.push(hold);
     }
     reasons.iter().map(|reason| format!("held: {reason}")).collect()
 }
 
 /// Quotes with the number and the source of each; for a cause that is not known, the lines that say most.
-fn evidence(case: &Case, why: Option<&Declined>, under_caret: Option<usize>) -> Vec<String> {
+///
+/// `repeated` when the first stands whole under the caret.
+fn evidence(case: &Case, why: Option<&Declined>, repeated: bool) -> Vec<String> {
     let Some(evidence) = &case.evidence else { return Vec::new() };
     let mut quotes: Vec<Quote> = Vec::new();
     if let Some(Declined::InjectionSuspected { quote }) = why {
@@ -269,10 +281,12 @@ fn evidence(case: &Case, why: Option<&Declined>, under_caret: Option<usize>) -> 
     for (i, quote) in quotes.iter().take(QUOTES_SHOWN).enumerate() {
         let source = evidence.items.get(quote.item).map(|item| item.source.to_string()).unwrap_or_default();
         let text = plain::inline(&quote.text);
-        lines.push(if under_caret == Some(i) {
-            format!("E{} {source}, as under the caret", quote.item + 1)
+        let text = plain::cut(&text, QUOTE_COLUMNS);
+        let mark = if text.contains('"') { '\'' } else { '"' };
+        lines.push(if repeated && i == 0 {
+            format!("E{} {source}: as under the caret", quote.item + 1)
         } else {
-            format!("E{} {source}: \"{}\"", quote.item + 1, plain::cut(&text, QUOTE_COLUMNS))
+            format!("E{} {source}: {mark}{text}{mark}", quote.item + 1)
         });
     }
     if quotes.len() > QUOTES_SHOWN {
@@ -316,7 +330,8 @@ fn chain(case: &Case) -> Vec<String> {
 }
 
 fn unchecked(case: &Case) -> Vec<String> {
-    let mut all: Vec<&str> = case.diagnosis.iter().flat_map(|diagnosis| &diagnosis.unchecked).map(String::as_str).collect();
+    let mut all: Vec<&str> =
+        case.diagnosis.iter().flat_map(|diagnosis| &diagnosis.unchecked).map(String::as_str).collect();
     for more in case.verdict.iter().flat_map(|verdict| &verdict.not_checked) {
         if !all.contains(&more.as_str()) {
             all.push(more);
@@ -326,24 +341,25 @@ fn unchecked(case: &Case) -> Vec<String> {
 }
 
 /// What a person can do, most promising first.
-fn next_steps(case: &Case, why: &Declined) -> Vec<String> {
+pub fn next_steps(case: &Case, why: &Declined) -> Vec<String> {
     let workload = &case.incident.first().workload;
     let target = format!("{}/{}", workload.kind.to_ascii_lowercase(), workload.name);
     let space = workload.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-    let steps: Vec<String> = match why {
+    match why {
         Declined::NeedsPerson { next, .. } => next.clone(),
-        Declined::Undiagnosed { looked_at, needed } => {
-            let looked = (!looked_at.is_empty()).then(|| format!("looked at so far: {}", looked_at.join(", ")));
-            (!needed.is_empty()).then(|| needed.clone()).into_iter().chain(looked).collect()
-        }
+        Declined::Undiagnosed { needed, .. } => needed.split_terminator('\n').map(ToOwned::to_owned).collect(),
         Declined::InjectionSuspected { .. } => {
             vec![format!("read the log as a person: `kubectl logs {target}{space}`")]
         }
         Declined::Ambiguous { .. } => vec![format!("see what leads to each: `kubecure trace {target}{space}`")],
         Declined::NotInGit { .. } | Declined::Blocked { .. } | Declined::Denied(_) => Vec::new(),
-    };
-    if let [step] = steps.as_slice() {
-        return vec![step.clone()];
+    }
+}
+
+/// Numbered, if there are several.
+fn ranked(steps: Vec<String>) -> Vec<String> {
+    if steps.len() < 2 {
+        return steps;
     }
     steps.iter().enumerate().map(|(i, step)| format!("{}. {step}", i + 1)).collect()
 }

@@ -11,15 +11,25 @@ use crate::report::plain;
 /// A place and what is said under its caret.
 pub struct Mark<'a> {
     pub location: &'a SourceLocation,
-    pub label: String,
+    pub label: Label,
     /// Underlined with `^`; others belong to it and have `-`.
     pub primary: bool,
+}
+
+/// What is said under a caret.
+pub enum Label {
+    /// What the evidence says. Part of it may do.
+    Evidence(String),
+    /// A word about the place itself.
+    About(String),
 }
 
 /// The rendered lines, and the width of their gutter in digits.
 pub struct Places {
     pub text: String,
     pub digits: usize,
+    /// Whether what the evidence says stands under a caret, whole.
+    pub label_shown: bool,
 }
 
 /// Renders the places: those of one file in one snippet, in the order in which the files are first named.
@@ -33,14 +43,16 @@ pub fn render(case: &Case, sources: Option<&Sources>, marks: &[Mark], pen: &Pen,
         }
     }
     let mut group = Group::with_level(Level::ERROR);
-    let (mut last, mut any_text) = (1, false);
+    let (mut last, mut any_text, mut label_shown) = (1, false, false);
     for file in &files {
         let marks: Vec<&Mark> = marks.iter().filter(|mark| mark.location.file == *file).collect();
         last = last.max(marks.iter().map(|mark| mark.location.line).max().unwrap_or(1));
         match text_of(file, case, sources) {
             Some(text) => {
                 any_text = true;
-                group = group.element(snippet(file, text, &marks, pen));
+                let (element, whole) = snippet(file, text, &marks, pen);
+                label_shown |= whole;
+                group = group.element(element);
             }
             None => group = group.elements(marks.iter().map(|mark| origin(mark.location))),
         }
@@ -52,7 +64,7 @@ pub fn render(case: &Case, sources: Option<&Sources>, marks: &[Mark], pen: &Pen,
     let digits = digits.max(own).max(1);
     let indent = " ".repeat(digits - own);
     let text = pen.renderer.render(&[group]).lines().map(|line| format!("{indent}{line}\n")).collect();
-    Some(Places { text, digits })
+    Some(Places { text, digits, label_shown })
 }
 
 /// The file as the proposal found it, or as it stands in the sources.
@@ -66,7 +78,8 @@ fn origin(location: &SourceLocation) -> Element<'static> {
     Element::Origin(Origin::path(path).line(location.line).char_column(location.column))
 }
 
-fn snippet(file: &str, text: &str, marks: &[&Mark], pen: &Pen) -> Element<'static> {
+/// The snippet, and whether the evidence stands in it, whole.
+fn snippet(file: &str, text: &str, marks: &[&Mark], pen: &Pen) -> (Element<'static>, bool) {
     // Only the part that is shown: a file may be large, and the renderer splits all it is given.
     let first = marks.iter().map(|mark| mark.location.line).min().unwrap_or(1);
     let last = marks.iter().map(|mark| mark.location.line).max().unwrap_or(first);
@@ -75,6 +88,7 @@ fn snippet(file: &str, text: &str, marks: &[&Mark], pen: &Pen) -> Element<'stati
         .line_start(first)
         .path(plain::inline(file).into_owned());
     let mut seen: Vec<Range<usize>> = Vec::new();
+    let mut whole = false;
     for mark in marks {
         let span = on_one_line(text, mark.location);
         if seen.contains(&span) {
@@ -85,12 +99,29 @@ fn snippet(file: &str, text: &str, marks: &[&Mark], pen: &Pen) -> Element<'stati
         let shown = |at: usize| plain::block(&text[start..at]).len();
         let indent = plain::width(&plain::inline(&text[line_start(text, mark.location.line)..span.end]));
         let room = pen.width.saturating_sub(indent + 9).max(30);
-        let label = plain::inline(&mark.label);
-        let label = (!label.is_empty()).then(|| plain::cut(&label, room).into_owned());
+        let label = match &mark.label {
+            Label::About(text) => plain::cut(&plain::inline(text), room).into_owned(),
+            Label::Evidence(text) => {
+                let text = plain::inline(text);
+                whole |= !text.is_empty() && plain::width(&text) <= room;
+                that_fits(&text, room)
+            }
+        };
+        let label = (!label.is_empty()).then_some(label);
         snippet = snippet.annotation(kind.span(shown(span.start)..shown(span.end)).label(label));
         seen.push(span);
     }
-    snippet.into()
+    (snippet.into(), whole)
+}
+
+/// Of "failed to pull: cannot resolve: not found", as many of the last words as there is room for: they say most.
+fn that_fits(text: &str, room: usize) -> String {
+    if plain::width(text) <= room {
+        return text.to_owned();
+    }
+    let tails = text.match_indices(": ").map(|(at, colon)| &text[at + colon.len()..]);
+    let fitting = tails.into_iter().find(|tail| plain::width(tail) <= room && !tail.trim().is_empty());
+    fitting.map_or_else(|| plain::cut(text, room).into_owned(), ToOwned::to_owned)
 }
 
 /// Where a line begins; the end of the text if it has fewer.
