@@ -1,5 +1,7 @@
 //! The screens, word for word: `UPDATE=1 cargo test --test screens` rewrites them.
 
+#![allow(clippy::unwrap_used, reason = "a case that cannot be built is a failed test")]
+
 #[path = "screens/cases.rs"]
 mod cases;
 
@@ -115,6 +117,37 @@ fn a_healthy_cluster_is_one_line_unless_something_was_not_seen() {
 }
 
 #[test]
+fn a_place_that_does_not_fit_its_file_is_shown_all_the_same() {
+    let text = "a: é\r\n\tb: 日本\r\n\u{feff}c: x";
+    for start in 0..text.len() + 3 {
+        for end in start..text.len() + 3 {
+            for line in 0..6 {
+                let mut case = cases::crlf();
+                let proposal = case.proposal.as_mut().unwrap();
+                proposal.files[0].before = text.into();
+                let location = &mut proposal.locations[0];
+                (location.span, location.line, location.column) = (start..end, line, start);
+                assert!(one(case).contains("--> web/service.yaml"));
+            }
+        }
+    }
+    let mut case = cases::crlf();
+    case.proposal.as_mut().unwrap().files[0].before = "".into();
+    assert!(one(case).contains("web/service.yaml"));
+}
+
+#[test]
+fn the_gutter_is_as_wide_as_the_longest_number_below_it() {
+    golden("gutter", &one(cases::at_line_99()));
+}
+
+#[test]
+fn a_case_without_anything_still_says_why() {
+    let case = Case::new(cases::incident(cases::finding("crash-loop", "Deployment", "web", "crashes")));
+    golden("bare", &one(case));
+}
+
+#[test]
 fn nothing_that_a_cluster_says_is_obeyed_by_the_terminal() {
     let evil = "x\x1b[2J\x1b]0;owned\x07\u{202e}\u{9b}31m\r\ny";
     let mut case = cases::web();
@@ -155,7 +188,9 @@ fn the_json_interface_has_its_documented_shape() {
     let scan = json::scan(&cases, &gaps, taken);
     let has = |value: &serde_json::Value, wanted: &[&str]| {
         let keys = keys(value);
-        wanted.iter().for_each(|key| assert!(keys.contains(key), "{key} is missing in {keys:?}"));
+        for key in wanted {
+            assert!(keys.contains(key), "{key} is missing in {keys:?}");
+        }
     };
     has(&scan["findings"][0], &["failure", "workload", "container", "symptom", "since"]);
     assert_eq!(keys(&scan["findings"][0]["workload"]), ["kind", "namespace", "name"]);

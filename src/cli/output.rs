@@ -102,7 +102,7 @@ impl CliError {
         let lines = |text: &str| text.trim_end().lines().map(plain::inline).collect::<Vec<_>>().join("\n");
         let mut out = format!("{} {}\n", lead(red, "Error:"), full_stop(&lines(&self.message)));
         if let Some(hint) = &self.hint {
-            out += &format!("{} {}\n", lead(cyan, "Hint:"), lines(hint));
+            out.extend([&lead(cyan, "Hint:"), " ", &lines(hint), "\n"]);
         }
         out
     }

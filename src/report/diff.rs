@@ -1,5 +1,7 @@
 //! A file before and after in, the lines that differ out.
 
+use std::fmt::Write;
+
 use similar::udiff::UnifiedHunkHeader;
 use similar::{Algorithm, ChangeTag, DiffOp, capture_diff_slices, group_diff_ops};
 
@@ -15,9 +17,9 @@ pub fn unified(path: &str, before: &str, after: &str, context: usize) -> String 
         if out.is_empty() {
             out = format!("--- {}\n+++ {}\n", header(&format!("a/{path}")), header(&format!("b/{path}")));
         }
-        out += &format!("{}\n", UnifiedHunkHeader::new(hunk));
+        let _ = writeln!(out, "{}", UnifiedHunkHeader::new(hunk));
         for change in hunk.iter().flat_map(|op| op.iter_changes(&before, &after)) {
-            out += &format!("{}{}", change.tag(), change.value());
+            let _ = write!(out, "{}{}", change.tag(), change.value());
             if !change.value().ends_with('\n') {
                 out.push_str("\n\\ No newline at end of file\n");
             }
@@ -34,12 +36,17 @@ fn header(path: &str) -> String {
             match byte {
                 b'"' | b'\\' => quoted.extend(['\\', char::from(byte)]),
                 b' '..=b'~' => quoted.push(char::from(byte)),
-                _ => quoted += &format!("\\{byte:03o}"),
+                _ => quoted.extend(['\\', octal(byte >> 6), octal(byte >> 3), octal(byte)]),
             }
         }
         return quoted + "\"";
     }
     if path.contains(' ') { format!("{path}\t") } else { path.to_owned() }
+}
+
+/// The last digit of a byte as Git escapes it.
+fn octal(byte: u8) -> char {
+    char::from(b'0' + byte % 8)
 }
 
 /// A line of [`changed_lines`].
@@ -76,7 +83,8 @@ pub fn changed_lines<'t>(before: &'t str, after: &'t str) -> Vec<Line<'t>> {
             match len {
                 _ if !inside => {}
                 1..=2 => {
-                    lines.extend((old_index..old_index + len).map(|at| Line::Same { number: at + 1, text: before[at] }))
+                    lines
+                        .extend((old_index..old_index + len).map(|at| Line::Same { number: at + 1, text: before[at] }));
                 }
                 _ => lines.push(Line::Gap),
             }

@@ -7,6 +7,8 @@ mod block;
 mod pen;
 mod place;
 
+use std::fmt::Write;
+
 use crate::case::{Case, Gap, Sources};
 use crate::report::plain;
 use crate::report::tally::Tally;
@@ -81,7 +83,7 @@ fn last(cases: &[Case], view: &View, pen: &Pen) -> String {
     };
     for (i, command) in view.next.iter().enumerate() {
         let lead = if i == 0 { "next:" } else { "     " };
-        out += &format!("{} {}\n", pen.bold(lead), plain::inline(command));
+        let _ = writeln!(out, "{} {}", pen.bold(lead), plain::inline(command));
     }
     out
 }
@@ -94,7 +96,7 @@ fn unread(gaps: usize) -> String {
 fn summary(tally: &Tally) -> String {
     let mut out = count(tally.failures, "failure");
     if tally.failures != tally.incidents {
-        out += &format!(" in {}", count(tally.incidents, "incident"));
+        let _ = write!(out, " in {}", count(tally.incidents, "incident"));
     }
     let parts: Vec<String> =
         [(tally.cures, "with a cure"), (tally.held, "held for review"), (tally.person, "for a person")]
@@ -102,14 +104,14 @@ fn summary(tally: &Tally) -> String {
             .filter(|(n, _)| *n > 0)
             .map(|(n, what)| format!("{n} {what}"))
             .collect();
-    out += &format!(": {}.", parts.join(", "));
+    let _ = write!(out, ": {}.", parts.join(", "));
     let delivered: Vec<String> = [(tally.pull_requests, "pull request"), (tally.issues, "issue")]
         .iter()
         .filter(|(n, _)| *n > 0)
         .map(|(n, what)| count(*n, what))
         .collect();
     if !delivered.is_empty() {
-        out += &format!(" {} opened or updated.", delivered.join(" and "));
+        let _ = write!(out, " {} opened or updated.", delivered.join(" and "));
     }
     out
 }

@@ -43,7 +43,7 @@ spec:
               args: ["checkout"]
 "#;
 
-const CATALOG: &str = r#"apiVersion: apps/v1
+const CATALOG: &str = r"apiVersion: apps/v1
 kind: Deployment
 metadata: {name: catalog, namespace: shop}
 spec:
@@ -53,7 +53,7 @@ spec:
         - name: catalog
           image: registry.shop.example/shop/catalog:v1.4.2
           readinessProbe: {httpGet: {path: /readyz, port: 8081}, periodSeconds: 5}
-"#;
+";
 
 pub fn object(kind: &str, name: &str) -> ObjectRef {
     let group = if matches!(kind, "Pod" | "Service" | "ConfigMap") { "v1" } else { "apps/v1" };
@@ -185,8 +185,12 @@ pub fn web() -> Case {
         set(object("Deployment", "web"), request, json!("64Mi"), json!("128Mi")),
     ];
     let cure = Cure::Repair { changes, help: "raise the limit to 128Mi".to_owned(), hold: None };
-    let mut diagnosis = diagnosis("the memory limit of 64Mi is less than the program needs", 92, "OOMKilled", cure);
-    diagnosis.because[0].text = "reason: OOMKilled, exitCode: 137".to_owned();
+    let mut diagnosis = diagnosis(
+        "the memory limit of 64Mi is less than the program needs",
+        92,
+        "reason: OOMKilled, exitCode: 137",
+        cure,
+    );
     diagnosis.grounds =
         vec![ground("the kernel killed it 6 times", 80), ground("the request is equal to the limit", 20)];
     diagnosis.notes = vec!["the limit was 32Mi in revision 1".to_owned()];
@@ -346,6 +350,26 @@ pub fn held_addition() -> Case {
     );
     case.verdict = Some(verdict(Ruling::Hold, &[("confidence", "71 is less than the 80 that policy asks for")]));
     case
+}
+
+/// An addition below line 99: the numbers get longer on the way.
+pub fn at_line_99() -> Case {
+    let text = "# licence\n".repeat(98) + "spec:\n";
+    let change = Change {
+        object: object("Service", "web"),
+        path: "spec.selector".parse().unwrap(),
+        operation: Operation::Add { value: json!({"app": "web"}) },
+    };
+    let cure = Cure::Repair { changes: vec![change], help: "select `app: web`".to_owned(), hold: None };
+    let end = text.len() - 1;
+    proposed(
+        incident(finding("selector-mismatch", "Service", "web", "has no selector")),
+        Vec::new(),
+        diagnosis("the Service has no selector", 81, "", cure),
+        vec![at("web/service.yaml", &text, end..end, "spec.selector")],
+        &text,
+        &["\n  selector:\n    app: web"],
+    )
 }
 
 /// Line ends of another world.

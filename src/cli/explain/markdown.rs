@@ -45,7 +45,7 @@ pub fn text(page: &str, color: bool, width: usize) -> String {
             // Lines of one paragraph or item belong together, whatever their length in the file.
             let mut paragraph = line.trim().to_owned();
             while let Some(more) = lines.next_if(|next| continues(next)) {
-                paragraph += &format!(" {}", more.trim());
+                paragraph.extend([" ", more.trim()]);
             }
             writer.paragraph(&paragraph);
         }
@@ -97,7 +97,8 @@ impl Writer {
         self.blank = false;
         self.below_heading = true;
         let text = inline(text, false);
-        self.out += &if self.color { format!("{BOLD}{text}{PLAIN}\n") } else { format!("{text}\n") };
+        let (bold, plain) = if self.color { (BOLD, PLAIN) } else { ("", "") };
+        self.out.extend([bold, &text, plain, "\n"]);
     }
 
     fn paragraph(&mut self, text: &str) {
@@ -140,7 +141,7 @@ fn links(text: &str) -> String {
         out += before;
         out += words;
         if address.contains("://") && address != words {
-            out += &format!(" ({address})");
+            out.extend([" (", address, ")"]);
         }
         rest = after;
     }

@@ -270,7 +270,7 @@ fn evidence(case: &Case, why: Option<&Declined>, repeated: bool) -> Vec<String> 
         quotes.push(quote.clone());
     }
     for quote in case.diagnosis.iter().flat_map(|diagnosis| &diagnosis.because) {
-        if !quotes.contains(quote) {
+        if !quotes.contains(quote) && !quote.text.is_empty() {
             quotes.push(quote.clone());
         }
     }

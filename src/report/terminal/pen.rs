@@ -79,7 +79,7 @@ impl Pen {
                 if !first {
                     out += &" ".repeat(lead);
                 }
-                out += &format!("{}{line}\n", " ".repeat(indent));
+                out.extend([&" ".repeat(indent), line, "\n"]);
                 first = false;
             }
         }

@@ -63,7 +63,8 @@ pub fn render(case: &Case, sources: Option<&Sources>, marks: &[Mark], pen: &Pen,
     let own = if any_text { last.to_string().len() } else { 0 };
     let digits = digits.max(own).max(1);
     let indent = " ".repeat(digits - own);
-    let text = pen.renderer.render(&[group]).lines().map(|line| format!("{indent}{line}\n")).collect();
+    let rendered = pen.renderer.render(&[group]);
+    let text = rendered.lines().flat_map(|line| [&indent, line, "\n"]).collect();
     Some(Places { text, digits, label_shown })
 }
 
@@ -81,8 +82,8 @@ fn origin(location: &SourceLocation) -> Element<'static> {
 /// The snippet, and whether the evidence stands in it, whole.
 fn snippet(file: &str, text: &str, marks: &[&Mark], pen: &Pen) -> (Element<'static>, bool) {
     // Only the part that is shown: a file may be large, and the renderer splits all it is given.
-    let first = marks.iter().map(|mark| mark.location.line).min().unwrap_or(1);
-    let last = marks.iter().map(|mark| mark.location.line).max().unwrap_or(first);
+    let first = marks.iter().map(|mark| mark.location.line.max(1)).min().unwrap_or(1);
+    let last = marks.iter().map(|mark| mark.location.line).fold(first, usize::max);
     let start = line_start(text, first);
     let mut snippet = Snippet::source(plain::block(&text[start..line_start(text, last + 1)]).into_owned())
         .line_start(first)
