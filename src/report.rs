@@ -2,6 +2,14 @@
 //!
 //! Readers never influence a case.
 
+pub mod diff;
+pub mod json;
+pub mod log;
+pub mod plain;
+pub mod progress;
+pub mod tally;
+pub mod terminal;
+
 use crate::case::{Case, Declined, Diagnosis, Evidence, Incident, Proposal, Receipt, Request, SourceLocation, Verdict};
 
 /// Something that came to exist while an incident was worked.
