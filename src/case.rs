@@ -450,7 +450,12 @@ impl fmt::Display for Declined {
             Self::NotInGit { object, detail } => write!(f, "{object} is not declared in the repository: {detail}"),
             Self::Ambiguous { what, places } => {
                 let places: Vec<String> = places.iter().map(ToString::to_string).collect();
-                write!(f, "{what} is set in {} places, and nothing says which counts: {}", places.len(), places.join(" and "))
+                write!(
+                    f,
+                    "{what} is set in {} places, and nothing says which counts: {}",
+                    places.len(),
+                    places.join(" and ")
+                )
             }
             Self::Blocked { location: Some(location), why } => write!(f, "{location} cannot be edited: {why}"),
             Self::Blocked { location: None, why } => f.write_str(why),
@@ -560,11 +565,26 @@ pub enum EntryState {
 /// What the forge did with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Receipt {
-    Opened { kind: EntryKind, number: u64, link: String },
+    Opened {
+        kind: EntryKind,
+        number: u64,
+        link: String,
+    },
     /// It is there already; nothing was written.
-    Exists { kind: EntryKind, number: u64, link: String, why: String },
+    Exists {
+        kind: EntryKind,
+        number: u64,
+        link: String,
+        why: String,
+    },
     /// An open one of ours was brought up to date.
-    Updated { kind: EntryKind, number: u64, link: String },
+    Updated {
+        kind: EntryKind,
+        number: u64,
+        link: String,
+    },
     /// Nothing to publish.
-    Nothing { why: String },
+    Nothing {
+        why: String,
+    },
 }

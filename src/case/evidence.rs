@@ -34,10 +34,16 @@ pub struct Item {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ItemSource {
     /// Status of a container of a pod: state, last state, restarts.
-    ContainerStatus { pod: ObjectRef, container: String },
+    ContainerStatus {
+        pod: ObjectRef,
+        container: String,
+    },
     /// Status or a condition of an object.
     Status(ObjectRef),
-    Event { about: ObjectRef, reason: String },
+    Event {
+        about: ObjectRef,
+        reason: String,
+    },
     /// One line of a log.
     LogLine(LogKey),
     /// A field of an object's specification.
@@ -47,7 +53,9 @@ pub enum ItemSource {
 impl fmt::Display for ItemSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ContainerStatus { pod, container } => write!(f, "status of container {container} in pod {}", pod.path()),
+            Self::ContainerStatus { pod, container } => {
+                write!(f, "status of container {container} in pod {}", pod.path())
+            }
             Self::Status(object) => write!(f, "status of {object}"),
             Self::Event { about, reason } => write!(f, "event {reason} on {about}"),
             Self::LogLine(key) => write!(f, "{key}"),

@@ -104,7 +104,9 @@ impl FieldPath {
         self.0.iter().try_fold(value, |at, step| match step {
             Step::Key(key) => at.as_object()?.get(key),
             Step::Index(index) => at.as_array()?.get(*index),
-            Step::Named { key, value } => at.as_array()?.iter().find(|item| item.get(key).and_then(serde_json::Value::as_str) == Some(value)),
+            Step::Named { key, value } => {
+                at.as_array()?.iter().find(|item| item.get(key).and_then(serde_json::Value::as_str) == Some(value))
+            }
         })
     }
 
@@ -122,7 +124,8 @@ impl FieldPath {
 
 /// `[`, `]`, `.`, `=` and quotes mean something in a path; such keys are quoted.
 fn is_bare(key: &str) -> bool {
-    !key.is_empty() && !key.chars().any(|c| matches!(c, '.' | '[' | ']' | '"' | '\\' | '=') || c.is_whitespace() || c.is_control())
+    !key.is_empty()
+        && !key.chars().any(|c| matches!(c, '.' | '[' | ']' | '"' | '\\' | '=') || c.is_whitespace() || c.is_control())
 }
 
 impl fmt::Display for FieldPath {
