@@ -3,3 +3,4 @@
 
 pub mod folder;
 pub mod git;
+pub mod forge;
