@@ -161,7 +161,7 @@ impl LocalForge {
         let pulls = || entries.iter().filter(|(_, entry)| entry.kind == EntryKind::PullRequest);
         // Of several with one fingerprint an open one counts; otherwise what a person did last.
         let same = || pulls().filter(|(_, entry)| entry.fingerprint == request.fingerprint);
-        let ours = same().find(|(_, entry)| entry.state == EntryState::Open).or_else(|| same().last());
+        let ours = same().find(|(_, entry)| entry.state == EntryState::Open).or_else(|| same().next_back());
         if let Some(why) = ours.and_then(|(_, entry)| hands_off(entry)) {
             return Ok(exists(ours.map(|(_, entry)| entry), why));
         }
@@ -219,7 +219,7 @@ impl LocalForge {
         };
         let ours = same()
             .find(|(_, entry)| open(entry))
-            .or_else(|| same().last())
+            .or_else(|| same().next_back())
             .or_else(|| issues().find(|(_, entry)| joins(entry)));
         let Some((page, entry)) = ours else {
             return self.open_page(EntryKind::Issue, issue_front(request, self.now), &request.body);
