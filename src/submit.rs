@@ -1,1 +1,3 @@
 //! A verdict in, the pull request out, word for word.
+
+pub mod markdown;
