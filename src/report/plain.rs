@@ -45,6 +45,15 @@ fn visible(c: char) -> char {
     }
 }
 
+/// A name as a word of a command that a reader may paste into a shell: quoted unless it is plainly harmless.
+pub fn shell_word(name: &str) -> Cow<'_, str> {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':');
+    if !name.is_empty() && !name.starts_with('-') && name.chars().all(harmless) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(format!("'{}'", inline(name).replace('\'', "'\\''")))
+}
+
 /// Columns that a text takes on a terminal.
 pub fn width(text: &str) -> usize {
     text.width()
@@ -131,6 +140,14 @@ mod tests {
     fn a_block_keeps_its_columns() {
         let text = "a\u{e0041}b\u{ad}c\x1b";
         assert_eq!(block(text).chars().count(), text.chars().count());
+    }
+
+    #[test]
+    fn a_name_in_a_command_is_one_word_and_runs_nothing() {
+        assert_eq!(shell_word("deployment/web-1.x"), "deployment/web-1.x");
+        assert_eq!(shell_word("x; rm -rf $(y)"), "'x; rm -rf $(y)'");
+        assert_eq!(shell_word("it's"), "'it'\\''s'");
+        assert_eq!(shell_word("--all"), "'--all'");
     }
 
     #[test]

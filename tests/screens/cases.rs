@@ -180,10 +180,8 @@ pub fn web() -> Case {
     let file = "apps/web/deployment.yaml";
     let limit = "spec.template.spec.containers[name=web].resources.limits.memory";
     let request = "spec.template.spec.containers[name=web].resources.requests.memory";
-    let changes = vec![
-        set(object("Deployment", "web"), limit, json!("64Mi"), json!("128Mi")),
-        set(object("Deployment", "web"), request, json!("64Mi"), json!("128Mi")),
-    ];
+    let changes =
+        [request, limit].map(|path| set(object("Deployment", "web"), path, json!("64Mi"), json!("128Mi"))).to_vec();
     let cure = Cure::Repair { changes, help: "raise the limit to 128Mi".to_owned(), hold: None };
     let mut diagnosis = diagnosis(
         "the memory limit of 64Mi is less than the program needs",
@@ -195,9 +193,14 @@ pub fn web() -> Case {
         vec![ground("the kernel killed it 6 times", 80), ground("the request is equal to the limit", 20)];
     diagnosis.notes = vec!["the limit was 32Mi in revision 1".to_owned()];
     diagnosis.unchecked = vec!["whether the program leaks: there are no metrics of its memory".to_owned()];
-    let locations = vec![place(file, WEB, "\"64Mi\"", 1, limit), place(file, WEB, "\"64Mi\"", 0, request)];
+    let locations = vec![place(file, WEB, "\"64Mi\"", 0, request), place(file, WEB, "\"64Mi\"", 1, limit)];
     proposed(
-        incident(finding("oom-killed", "Deployment", "web", "keeps running out of memory (killed 6 times)")),
+        incident(finding(
+            "oom-killed",
+            "Deployment",
+            "web",
+            "keeps running out of memory: killed 6 times, exit code 137",
+        )),
         vec![status("web-55fc44f7c6-qh8td", "web", "restarts: 6, reason: OOMKilled, exitCode: 137")],
         diagnosis,
         locations,

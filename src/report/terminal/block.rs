@@ -6,8 +6,8 @@ use super::View;
 use super::pen::Pen;
 use super::place::{self, Label, Mark};
 use crate::case::{
-    Case, Cure, Declined, Diagnosis, EntryKind, Evidence, ItemSource, Operation, Origin, Quote, Receipt, Request,
-    Ruling, SourceLocation,
+    Case, Change, Cure, Declined, Diagnosis, EntryKind, Evidence, ItemSource, Operation, Origin, Quote, Receipt,
+    Request, Ruling, SourceLocation,
 };
 use crate::report::diff::{self, Line};
 use crate::report::{plain, tally};
@@ -15,6 +15,8 @@ use crate::yaml::Step;
 
 /// Quotes shown; more than these no one reads.
 const QUOTES_SHOWN: usize = 4;
+/// Lines of one file's diff shown. An edit is small; what is not is read in the pull request.
+const DIFF_LINES_SHOWN: usize = 40;
 /// Columns of one quote. A log line can be a whole stack trace.
 const QUOTE_COLUMNS: usize = 240;
 
@@ -29,7 +31,11 @@ pub fn of(case: &Case, view: &View, pen: &Pen) -> String {
     let symptom = Symptom::of(case);
     let shown = places.as_ref().is_some_and(|places| places.label_shown) && symptom.label.is_some();
 
-    let mut out = pen.error(case.incident.failure.0, &title(case, if shown { symptom.main } else { symptom.whole }));
+    let whole = title(case, symptom.whole);
+    let too_long = plain::width(&whole) + case.incident.failure.0.len() + "error[]: ".len() > pen.width;
+    let title = if shown || too_long { title(case, symptom.main) } else { whole };
+
+    let mut out = pen.error(case.incident.failure.0, &title);
     let digits = places.as_ref().map_or(last.to_string().len(), |places| places.digits);
     if let Some(places) = &places {
         out += &places.text;
@@ -41,13 +47,16 @@ pub fn of(case: &Case, view: &View, pen: &Pen) -> String {
         out += &pen.bar(digits);
     }
     let repeated = places.is_some_and(|places| places.label_shown) && symptom.label.is_none();
+    if let Some(rest) = symptom.label.filter(|_| too_long && !shown) {
+        out += &pen.note(digits, "symptom", &[rest.to_owned()]);
+    }
     for (name, texts) in notes(case, why.as_deref(), repeated) {
         out += &pen.note(digits, name, &texts);
     }
     out
 }
 
-/// "keeps running out of memory (killed 6 times)": what is in parentheses goes under the caret, where there is one.
+/// "keeps running out of memory: killed 6 times" or "... (killed 6 times)": the end goes under the caret, where there is one.
 struct Symptom<'a> {
     whole: &'a str,
     main: &'a str,
@@ -57,9 +66,10 @@ struct Symptom<'a> {
 impl<'a> Symptom<'a> {
     fn of(case: &'a Case) -> Self {
         let whole = case.incident.first().symptom.as_str();
-        let split = whole.strip_suffix(')').and_then(|rest| rest.rsplit_once(" ("));
-        // Of nested parentheses, this would be the inner one.
-        let split = split.filter(|(main, _)| main.matches('(').count() == main.matches(')').count());
+        // Of nested parentheses, the last to open would be an inner one.
+        let balanced = |(main, _): &(&str, &str)| main.matches('(').count() == main.matches(')').count();
+        let in_parentheses = || whole.strip_suffix(')')?.rsplit_once(" (").filter(balanced);
+        let split = whole.split_once(": ").or_else(in_parentheses);
         Self { whole, main: split.map_or(whole, |(main, _)| main), label: split.map(|(_, label)| label) }
     }
 
@@ -109,9 +119,17 @@ fn marks<'a>(case: &'a Case, why: Option<&'a Declined>) -> Vec<Mark<'a>> {
     }
 }
 
-/// The first change is the one that the symptom points to; the others come with it.
+/// The change that the symptom points to: the first, but a request is changed because its limit is.
+fn main_change(changes: &[Change]) -> usize {
+    let follows = |change: &Change| change.path.steps().contains(&Step::Key("requests".to_owned()));
+    changes.iter().position(|change| !follows(change)).unwrap_or(0)
+}
+
+/// The main change has the evidence under its caret; the others come with it.
 fn mark<'a>(case: &'a Case, index: usize, location: &'a SourceLocation) -> Mark<'a> {
-    let change = case.diagnosis.as_ref().and_then(|diagnosis| diagnosis.changes().get(index));
+    let changes = case.diagnosis.as_ref().map_or(&[][..], Diagnosis::changes);
+    let change = changes.get(index);
+    let primary = index == main_change(changes);
     let added = match change.map(|change| &change.operation) {
         Some(Operation::Add { .. }) => location.path.steps().last().and_then(|step| match step {
             Step::Key(key) => Some(format!("`{key}` goes after this")),
@@ -119,12 +137,12 @@ fn mark<'a>(case: &'a Case, index: usize, location: &'a SourceLocation) -> Mark<
         }),
         _ => None,
     };
-    let label = match (index, added) {
-        (_, Some(added)) => Label::About(added),
-        (0, None) => Label::Evidence(Symptom::of(case).under_caret(case).to_owned()),
-        _ => Label::About("changes with it".to_owned()),
+    let label = match added {
+        Some(added) => Label::About(added),
+        None if primary => Label::Evidence(Symptom::of(case).under_caret(case).to_owned()),
+        None => Label::About("changes with it".to_owned()),
     };
-    Mark { location, label, primary: index == 0 }
+    Mark { location, label, primary }
 }
 
 /// The lines that differ, file by file.
@@ -145,7 +163,10 @@ fn diff_lines(case: &Case, changed: &[(&str, Vec<Line>)], digits: usize, pen: &P
             out += &pen.file(digits, path);
         }
         out += &pen.bar(digits);
-        out.extend(lines.iter().map(|line| pen.diff_line(digits, line)));
+        out.extend(lines.iter().take(DIFF_LINES_SHOWN).map(|line| pen.diff_line(digits, line)));
+        if let more @ 1.. = lines.len().saturating_sub(DIFF_LINES_SHOWN) {
+            out += &pen.note(digits, "note", &[format!("and {more} lines more")]);
+        }
     }
     out
 }
@@ -344,12 +365,15 @@ fn unchecked(case: &Case) -> Vec<String> {
 pub fn next_steps(case: &Case, why: &Declined) -> Vec<String> {
     let workload = &case.incident.first().workload;
     let target = format!("{}/{}", workload.kind.to_ascii_lowercase(), workload.name);
-    let space = workload.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+    let target = plain::shell_word(&target);
+    let space = workload.namespace.as_ref().map(|namespace| format!(" -n {}", plain::shell_word(namespace)));
+    let space = space.unwrap_or_default();
     match why {
         Declined::NeedsPerson { next, .. } => next.clone(),
         Declined::Undiagnosed { needed, .. } => needed.split_terminator('\n').map(ToOwned::to_owned).collect(),
         Declined::InjectionSuspected { .. } => {
-            vec![format!("read the log as a person: `kubectl logs {target}{space}`")]
+            let pod = case.incident.first().pods.first().map_or("POD", |pod| &pod.name);
+            vec![format!("read the log as a person: `kubectl logs {}{space}`", plain::shell_word(pod))]
         }
         Declined::Ambiguous { .. } => vec![format!("see what leads to each: `kubecure trace {target}{space}`")],
         Declined::NotInGit { .. } | Declined::Blocked { .. } | Declined::Denied(_) => Vec::new(),
