@@ -4,24 +4,16 @@
 
 use anyhow::Result;
 
-use crate::case::{Case, Declined, Incident, Proposal, Timestamp, Verdict};
+use crate::case::{Case, Declined, Incident, Proposal, Verdict};
 use crate::diagnose::diagnose;
 use crate::locate::{declared_in, locate_all};
 use crate::propose::propose;
 use crate::report::Journal;
 use crate::review::policy::{Policies, Policy};
 use crate::review::review;
+use crate::settings::Terms;
 use crate::submit::submit;
 use crate::world::World;
-
-/// What holds for every incident of a run.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms<'t> {
-    pub policies: &'t Policies,
-    /// What the cluster is called in fingerprints and text.
-    pub cluster: &'t str,
-    pub now: Timestamp,
-}
 
 /// Works one incident through to what the forge should hold of it, and publishes that.
 pub async fn cure(incident: &Incident, world: &impl World, terms: Terms<'_>, mut journal: Journal<'_>) -> Result<Case> {

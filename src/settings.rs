@@ -99,3 +99,13 @@ pub struct ClusterSettings {
     #[serde(default)]
     pub paths: Vec<String>,
 }
+
+/// What holds for every incident of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'t> {
+    pub policies: &'t crate::review::policy::Policies,
+    /// What the cluster is called in fingerprints and text.
+    pub cluster: &'t str,
+    /// When the run is. Nothing below the command line reads a clock.
+    pub now: crate::case::Timestamp,
+}

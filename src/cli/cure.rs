@@ -13,10 +13,11 @@ use crate::adapters::forge::Forge;
 use crate::adapters::forge::local::LocalForge;
 use crate::adapters::recorded::Recorded;
 use crate::case::{Case, Gap, Incident, Receipt, Request, Timestamp};
-use crate::cure::{Terms, consider, cure};
+use crate::cure::{consider, cure};
 use crate::report::progress::Progress;
 use crate::report::terminal::{View, screen};
 use crate::report::{Journal, json};
+use crate::settings::Terms;
 use crate::submit::submit;
 
 /// Work findings through to pull requests

@@ -8,10 +8,11 @@ use super::output::{CliError, Format, OutputArgs};
 use super::world::{Loaded, WorldArgs, healthy, no_answer};
 use crate::adapters::recorded::Recorded;
 use crate::case::{Case, Gap, Incident, Sources, Timestamp};
-use crate::cure::{Terms, consider};
+use crate::cure::consider;
 use crate::report::progress::Progress;
 use crate::report::terminal::{Healthy, View, screen};
 use crate::report::{Journal, json};
+use crate::settings::Terms;
 
 /// Show what fails, why, and the line of Git that causes it; publishes nothing
 #[derive(Args, Clone, Debug)]
