@@ -7,6 +7,7 @@ pub mod markdown;
 pub mod fingerprint;
 pub mod text;
 mod body;
+mod decide;
 mod diff;
 mod issue;
 mod logs;
@@ -14,6 +15,8 @@ mod logs;
 mod fixture;
 #[cfg(test)]
 mod tests;
+
+pub use decide::submit;
 
 use std::collections::BTreeMap;
 

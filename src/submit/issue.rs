@@ -247,7 +247,10 @@ fn needed(case: &Case<'_>) -> String {
         }
         Declined::Ambiguous { .. } => "One place that sets it, or one that stands above the others.".to_owned(),
         Declined::Denied(_) => "A policy that allows the change, or a person who makes it.".to_owned(),
-        Declined::NeedsPerson { .. } | Declined::Blocked { .. } | Declined::InjectionSuspected { .. } => String::new(),
+        Declined::NeedsPerson { .. }
+        | Declined::Blocked { .. }
+        | Declined::InjectionSuspected { .. }
+        | Declined::Excluded { .. } => String::new(),
     };
     if need.is_empty() { need } else { format!("**KubeCure would need** {need}") }
 }

@@ -259,7 +259,9 @@ fn reason(why: &Declined) -> String {
         Declined::InjectionSuspected { .. } => {
             "a line of the evidence reads like an instruction to a machine".to_owned()
         }
-        Declined::NeedsPerson { .. } | Declined::NotInGit { .. } | Declined::Denied(_) => why.to_string(),
+        Declined::NeedsPerson { .. } | Declined::NotInGit { .. } | Declined::Denied(_) | Declined::Excluded { .. } => {
+            why.to_string()
+        }
     }
 }
 
@@ -375,7 +377,8 @@ pub fn next_steps(case: &Case, why: &Declined) -> Vec<String> {
             let pod = case.incident.first().pods.first().map_or("POD", |pod| &pod.name);
             vec![format!("read the log as a person: `kubectl logs {}{space}`", plain::shell_word(pod))]
         }
-        Declined::Ambiguous { .. } => vec![format!("see what leads to each: `kubecure trace {target}{space}`")],
+        Declined::Ambiguous { .. } => vec!["leave one of the declarations, or none that is not applied".to_owned()],
+        Declined::Excluded { .. } => vec![format!("see which policy decides: `kubecure policy explain {target}{space}`")],
         Declined::NotInGit { .. } | Declined::Blocked { .. } | Declined::Denied(_) => Vec::new(),
     }
 }
