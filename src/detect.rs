@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-pub use containers::{Container, Instance, Role, containers};
+pub use containers::{Container, Instance, Role, container_of, containers};
 
 use crate::case::{Event, Finding, Incident, ObjectRef, Pod, Shared, Snapshot, Timestamp};
 use crate::failures::ALL;

@@ -1,13 +1,17 @@
 //! Evidence in, diagnosis out: a rule first.
 
 pub mod assemble;
+pub mod commands;
 pub mod confidence;
+pub mod environment;
 pub mod history;
 pub mod image;
 pub mod injection;
 pub mod logs;
 pub mod near;
 pub mod quantity;
+pub mod raise;
+pub mod references;
 pub mod template;
 
 use crate::case::{Cure, Declined, Diagnosis, Evidence, Ground, Origin, Quote, Shared};
@@ -21,7 +25,9 @@ pub fn diagnose(evidence: &Evidence, policy: &Policy) -> Result<Diagnosis, Decli
     if let Some(quote) = injection::suspected(evidence) {
         return Err(Declined::InjectionSuspected { quote });
     }
-    if let Some(Shared::Node(node)) = &evidence.incident.shared {
+    if let Some(Shared::Node(node)) = &evidence.incident.shared
+        && evidence.snapshot.nodes.iter().any(|n| n.metadata.name == *node && !n.is_ready())
+    {
         return Ok(node_is_down(evidence, node));
     }
     let failure = failures::by_id(evidence.incident.failure.0);

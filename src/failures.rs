@@ -27,9 +27,13 @@ pub trait Failure: Sync {
 }
 
 pub mod oom_killed;
+pub mod security_context;
+
+#[cfg(test)]
+mod trial;
 
 /// Every failure. Specific before general: the first to claim a container keeps it.
-pub const ALL: &[&dyn Failure] = &[&oom_killed::OomKilled];
+pub const ALL: &[&dyn Failure] = &[&oom_killed::OomKilled, &security_context::SecurityContext];
 
 /// A failure by its id.
 pub fn by_id(id: &str) -> Option<&'static dyn Failure> {

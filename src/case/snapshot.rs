@@ -243,6 +243,9 @@ pub struct WorkloadSpec {
     pub progress_deadline_seconds: Option<i64>,
     pub min_ready_seconds: Option<i64>,
     pub schedule: Option<String>,
+    /// Of a Job: how often it is tried, and for how long it may run.
+    pub backoff_limit: Option<i64>,
+    pub active_deadline_seconds: Option<i64>,
     pub selector: Json,
     pub template: Json,
     pub job_template: Json,

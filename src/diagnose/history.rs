@@ -111,8 +111,10 @@ fn of_deployment(snapshot: &Snapshot, workload: &ObjectRef) -> Option<Healthy> {
         let pods = |id: &ObjectRef| id.kind == "Pod" && id.name.starts_with(&format!("{}-", set.metadata.name));
         let ground = if ready > 0 {
             ground(RUNS_NOW, format!("{name} runs now with {ready} ready {}", if ready == 1 { "pod" } else { "pods" }))
+        } else if let Some(ground) = worked_before(snapshot, &name, workload, pods) {
+            ground
         } else {
-            worked_before(snapshot, &name, workload, pods)?
+            continue;
         };
         return Some(Healthy { name, template: without_hash(set.pod_template()), ground, replaced });
     }
