@@ -1,13 +1,17 @@
 //! Evidence in, diagnosis out: a rule first.
 
 pub mod assemble;
+pub mod changes;
 pub mod confidence;
 pub mod history;
 pub mod image;
 pub mod injection;
 pub mod logs;
 pub mod near;
+pub mod next;
+pub mod objects;
 pub mod quantity;
+pub mod services;
 pub mod template;
 
 use crate::case::{Cure, Declined, Diagnosis, Evidence, Ground, Origin, Quote, Shared};

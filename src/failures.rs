@@ -27,9 +27,10 @@ pub trait Failure: Sync {
 }
 
 pub mod oom_killed;
+pub mod service_no_endpoints;
 
 /// Every failure. Specific before general: the first to claim a container keeps it.
-pub const ALL: &[&dyn Failure] = &[&oom_killed::OomKilled];
+pub const ALL: &[&dyn Failure] = &[&oom_killed::OomKilled, &service_no_endpoints::ServiceNoEndpoints];
 
 /// A failure by its id.
 pub fn by_id(id: &str) -> Option<&'static dyn Failure> {

@@ -246,6 +246,8 @@ pub struct WorkloadSpec {
     pub selector: Json,
     pub template: Json,
     pub job_template: Json,
+    pub volume_claim_templates: Json,
+    pub update_strategy: Json,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
