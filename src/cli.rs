@@ -51,7 +51,9 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
         Verb::Scan(args) => scan::run(args, out),
         Verb::Cure(args) => cure::run(args, out),
         Verb::Demo(args) => demo::run(args, out),
-        Verb::Policy(args) => policy::run(args, out, jiff::Timestamp::now()).map_err(|e| CliError::usage(format!("{e:#}"))),
+        Verb::Policy(args) => {
+            policy::run(args, out, jiff::Timestamp::now()).map_err(|e| CliError::usage(format!("{e:#}")))
+        }
         Verb::Explain(args) => {
             let catalogue: Vec<(&str, &str)> = failures::ALL.iter().map(|f| (f.id().0, f.page())).collect();
             print(out, &explain::run(args, &catalogue)?)
@@ -66,7 +68,9 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
 /// Writes text as it is. A reader that went away (`kubecure scan | head`) is no error.
 pub(crate) fn print(out: &mut dyn Write, text: &str) -> Result<u8, CliError> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::usage(format!("cannot write the output: {error}"))),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CliError::usage(format!("cannot write the output: {error}")))
+        }
         _ => Ok(0),
     }
 }

@@ -28,7 +28,12 @@ pub async fn cure(incident: &Incident, world: &impl World, terms: Terms<'_>, mut
 }
 
 /// Everything but the publishing: what is wrong, where, what would cure it, and whether that may be done.
-pub async fn consider(incident: &Incident, world: &impl World, terms: Terms<'_>, journal: &mut Journal<'_>) -> Result<()> {
+pub async fn consider(
+    incident: &Incident,
+    world: &impl World,
+    terms: Terms<'_>,
+    journal: &mut Journal<'_>,
+) -> Result<()> {
     match judge(incident, world, terms, journal).await {
         Ok(_) => Ok(()),
         Err(Stop::Declined(declined)) => {

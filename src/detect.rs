@@ -4,12 +4,14 @@
 //! it. What has one cause becomes one incident.
 
 mod containers;
+mod creation;
 
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-pub use containers::{Container, Instance, Role, container_of, containers};
+pub use containers::{Container, Instance, Role, container_of, containers, counts, pods};
+pub use creation::{FailedCreate, failed_creates};
 
 use crate::case::{Event, Finding, Incident, ObjectRef, Pod, Shared, Snapshot, Timestamp};
 use crate::failures::ALL;

@@ -2,6 +2,7 @@
 
 pub mod assemble;
 pub mod commands;
+pub mod changes;
 pub mod confidence;
 pub mod environment;
 pub mod history;
@@ -9,9 +10,12 @@ pub mod image;
 pub mod injection;
 pub mod logs;
 pub mod near;
+pub mod next;
+pub mod objects;
 pub mod quantity;
 pub mod raise;
 pub mod references;
+pub mod services;
 pub mod template;
 
 use crate::case::{Cure, Declined, Diagnosis, Evidence, Ground, Origin, Quote, Shared};

@@ -28,12 +28,18 @@ pub trait Failure: Sync {
 
 pub mod oom_killed;
 pub mod security_context;
+pub mod service_no_endpoints;
 
 #[cfg(test)]
 mod trial;
 
 /// Every failure. Specific before general: the first to claim a container keeps it.
-pub const ALL: &[&dyn Failure] = &[&oom_killed::OomKilled, &security_context::SecurityContext];
+#[rustfmt::skip] // one line each: adding a failure is adding a line
+pub const ALL: &[&dyn Failure] = &[
+    &oom_killed::OomKilled,
+    &security_context::SecurityContext,
+    &service_no_endpoints::ServiceNoEndpoints,
+];
 
 /// A failure by its id.
 pub fn by_id(id: &str) -> Option<&'static dyn Failure> {

@@ -22,3 +22,6 @@ pub mod report;
 
 pub mod cli;
 pub mod adapters;
+
+#[cfg(test)]
+mod testing;

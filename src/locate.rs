@@ -24,16 +24,15 @@ fn read(text: Arc<str>) -> SourceFile {
 /// An ExternalSecret also stands for the Secret that it makes: its name and keys are what a workload refers to.
 fn declared(outline: yaml::Outline) -> Vec<Declared> {
     let id = ObjectRef::new(&outline.api_version, &outline.kind, outline.namespace.as_deref(), &outline.name);
-    let own = Declared { id, document: outline.document, root: outline.root, offset: outline.offset, keys: outline.keys };
+    let own =
+        Declared { id, document: outline.document, root: outline.root, offset: outline.offset, keys: outline.keys };
     let makes_secret = match own.id.kind.as_str() {
         "ExternalSecret" => outline.generated_name.as_deref().or(Some(own.id.name.as_str())),
         "SealedSecret" => Some(own.id.name.as_str()),
         _ => None,
     };
-    let made = makes_secret.map(|name| Declared {
-        id: ObjectRef::new("v1", "Secret", own.id.namespace.as_deref(), name),
-        ..own.clone()
-    });
+    let made = makes_secret
+        .map(|name| Declared { id: ObjectRef::new("v1", "Secret", own.id.namespace.as_deref(), name), ..own.clone() });
     [Some(own), made].into_iter().flatten().collect()
 }
 

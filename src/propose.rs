@@ -26,8 +26,10 @@ pub fn propose(
             after: before.to_string(),
         });
         let (places, edits): (Vec<_>, Vec<_>) = edits.into_iter().unzip();
-        file.after = yaml::edit(&file.after, document, &edits)
-            .map_err(|refused| Declined::Blocked { location: Some(Box::new(places[0].clone())), why: refused.to_string() })?;
+        file.after = yaml::edit(&file.after, document, &edits).map_err(|refused| Declined::Blocked {
+            location: Some(Box::new(places[0].clone())),
+            why: refused.to_string(),
+        })?;
     }
     Ok(Proposal {
         incident: incident.clone(),
@@ -45,7 +47,9 @@ fn edit(change: &Change, location: &SourceLocation) -> Edit {
         Operation::Set { to, .. } => Action::Set(to.clone()),
         // An item of a list goes to its end.
         Operation::Add { value } => match location.path.split_last() {
-            Some((list, Step::Named { .. } | Step::Index(_))) => return Edit { path: list, action: Action::Append(value.clone()) },
+            Some((list, Step::Named { .. } | Step::Index(_))) => {
+                return Edit { path: list, action: Action::Append(value.clone()) };
+            }
             _ => Action::Add(value.clone()),
         },
         Operation::Remove { .. } => Action::Remove,

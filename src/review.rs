@@ -9,9 +9,7 @@ mod validate;
 
 use std::collections::BTreeSet;
 
-use crate::case::{
-    Checks, Cure, Evidence, FailureId, History, Proposal, Reason, Ruling, Timestamp, Verdict,
-};
+use crate::case::{Checks, Cure, Evidence, FailureId, History, Proposal, Reason, Ruling, Timestamp, Verdict};
 use policy::Policy;
 
 /// What the gates look at.
@@ -55,7 +53,11 @@ const GATES: &[Gate] = &[
     Gate { name: "protected-path", passed: Some("no protected file, kind or field is touched"), ask: guard::protected },
     Gate { name: "loosened", passed: None, ask: guard::loosened },
     Gate { name: "size", passed: None, ask: guard::size },
-    Gate { name: "rendered", passed: Some("read again before and after: only the intended fields differ"), ask: validate::rendered },
+    Gate {
+        name: "rendered",
+        passed: Some("read again before and after: only the intended fields differ"),
+        ask: validate::rendered,
+    },
     Gate { name: "check", passed: None, ask: validate::checked },
     Gate { name: "confidence", passed: None, ask: confident },
     Gate { name: "judgement", passed: None, ask: held_by_rule },

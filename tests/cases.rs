@@ -71,12 +71,16 @@ fn play(section: &str) -> String {
             Some(("yaml", "cluster")) => write(cluster.join("cluster.yaml"), block.text),
             Some(("yaml", file)) => write(repo.join(file), block.text),
             Some(("log", log)) => write(cluster.join("logs").join(format!("{log}.log")), block.text),
-            _ => assert_eq!(block.info, "console", "a block of a case is `yaml cluster`, `yaml FILE`, `log NS/POD/CONTAINER` or `console`"),
+            _ => assert_eq!(
+                block.info, "console",
+                "a block of a case is `yaml cluster`, `yaml FILE`, `log NS/POD/CONTAINER` or `console`"
+            ),
         }
     }
     let recording = snapshot::read(&cluster).unwrap();
     let files = folder::read(&repo).unwrap();
-    let own: Vec<(String, std::sync::Arc<str>)> = files.files.iter().filter(|(p, _)| p.starts_with(".kubecure/")).map(|(p, t)| (p.clone(), t.clone())).collect();
+    let own: Vec<(String, std::sync::Arc<str>)> =
+        files.files.iter().filter(|(p, _)| p.starts_with(".kubecure/")).map(|(p, t)| (p.clone(), t.clone())).collect();
     let own: Vec<PolicyFile<'_>> = own.iter().map(|(path, text)| PolicyFile { path, text }).collect();
     let policies = Policies::read(&own).unwrap();
     let gaps = recording.snapshot.gaps.clone();
@@ -120,7 +124,8 @@ fn every_case_of_every_page_gives_its_screen() {
             let screen = play(section);
             played += 1;
             let console = blocks(section).into_iter().find(|b| b.info == "console");
-            let console = console.unwrap_or_else(|| panic!("{}: case {name:?} has no ```console block", path.display()));
+            let console =
+                console.unwrap_or_else(|| panic!("{}: case {name:?} has no ```console block", path.display()));
             if console.text != screen {
                 writeln!(stale, "{}: case {name:?} gives\n{screen}", path.display()).unwrap();
                 fresh.replace_range(range.start + console.at.start..range.start + console.at.end, &screen);

@@ -42,7 +42,18 @@ fn is_edge(name: &str) -> bool {
 #[test]
 fn the_core_does_no_io() {
     let banned = [
-        "std::fs", "std::process", "std::env", "std::net", "SystemTime", "Instant::now", "Timestamp::now", "tokio", "reqwest", "kube::", "git2", "octocrab",
+        "std::fs",
+        "std::process",
+        "std::env",
+        "std::net",
+        "SystemTime",
+        "Instant::now",
+        "Timestamp::now",
+        "tokio",
+        "reqwest",
+        "kube::",
+        "git2",
+        "octocrab",
     ];
     // The bar draws itself on standard error while a stage waits: it is told, and never asked.
     let may_draw = ["src/report/progress.rs"];
@@ -52,7 +63,11 @@ fn the_core_does_no_io() {
             assert!(!code.contains(word), "{} says `{word}`, which belongs to adapters or cli", name(path));
         }
         let asynchronous = ["src/cure.rs", "src/world.rs"].contains(&name(path).as_str());
-        assert!(asynchronous || !(code.contains("async ") || code.contains(".await")), "{} is asynchronous", name(path));
+        assert!(
+            asynchronous || !(code.contains("async ") || code.contains(".await")),
+            "{} is asynchronous",
+            name(path)
+        );
         assert!(may_draw.contains(&name(path).as_str()) || !code.contains("indicatif"), "{} draws", name(path));
     }
 }
@@ -71,9 +86,15 @@ fn arrows_run_one_way() {
         }
         if name.starts_with("src/case") {
             for stage in ["detect", "diagnose", "locate", "propose", "review", "submit"] {
-                assert!(!code.contains(&format!("crate::{stage}")), "{name} names the stage {stage}: nouns decide nothing");
+                assert!(
+                    !code.contains(&format!("crate::{stage}")),
+                    "{name} names the stage {stage}: nouns decide nothing"
+                );
             }
-            assert!(!code.contains("Serialize,") && !code.contains("derive(Serialize"), "{name}: no noun is written to a wire");
+            assert!(
+                !code.contains("Serialize,") && !code.contains("derive(Serialize"),
+                "{name}: no noun is written to a wire"
+            );
         }
     }
 }
@@ -90,7 +111,9 @@ fn every_line_that_waits_in_cure_touches_the_world() {
 #[test]
 fn every_failure_has_its_page_and_stands_in_the_catalogue() {
     let folder = root().join("src/failures");
-    let stems = |extension| -> Vec<String> { files(&folder, extension).iter().map(|p| p.file_stem().unwrap().to_str().unwrap().to_owned()).collect() };
+    let stems = |extension| -> Vec<String> {
+        files(&folder, extension).iter().map(|p| p.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    };
     let (code, pages) = (stems("rs"), stems("md"));
     assert_eq!(code, pages, "a failure is two files side by side");
     let mut listed: Vec<String> = ALL.iter().map(|f| f.id().0.replace('-', "_")).collect();
@@ -124,8 +147,23 @@ fn nothing_names_a_path_of_a_machine_or_is_left_to_do() {
 #[test]
 fn the_top_level_is_what_the_readme_promises() {
     let allowed = [
-        "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "clippy.toml", "deny.toml", "deploy",
-        "example-gitops-repo", "policies", "rustfmt.toml", "src", "target", "terraform", "tests",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "clippy.toml",
+        "deny.toml",
+        "deploy",
+        "example-gitops-repo",
+        "policies",
+        "rustfmt.toml",
+        "src",
+        "target",
+        "terraform",
+        "tests",
     ];
     for entry in std::fs::read_dir(root()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

@@ -249,6 +249,8 @@ pub struct WorkloadSpec {
     pub selector: Json,
     pub template: Json,
     pub job_template: Json,
+    pub volume_claim_templates: Json,
+    pub update_strategy: Json,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -752,7 +754,12 @@ impl Snapshot {
 
     /// Labels of a workload; empty when it is not one that is kept.
     pub fn labels_of(&self, id: &ObjectRef) -> BTreeMap<String, String> {
-        let service = || self.services.iter().map(|s| &s.metadata).find(|m| id.kind == "Service" && m.name == id.name && m.namespace == id.namespace);
+        let service = || {
+            self.services
+                .iter()
+                .map(|s| &s.metadata)
+                .find(|m| id.kind == "Service" && m.name == id.name && m.namespace == id.namespace)
+        };
         self.meta(id).or_else(service).map(|meta| meta.labels.clone()).unwrap_or_default()
     }
 

@@ -68,7 +68,14 @@ pub fn run(args: &CureArgs, out: &mut dyn Write) -> Result<u8, CliError> {
         Format::Json => format!("{:#}\n", json::cure(&cases, &gaps, taken)),
         Format::Text if args.dry_run => dry_run(&cases, &gaps),
         Format::Text => {
-            let view = View { color: args.output.color(), width: OutputArgs::width(), gaps: &gaps, healthy: looked_at, next: Vec::new(), sources: Some(&shown) };
+            let view = View {
+                color: args.output.color(),
+                width: OutputArgs::width(),
+                gaps: &gaps,
+                healthy: looked_at,
+                next: Vec::new(),
+                sources: Some(&shown),
+            };
             screen(&cases, &view)
         }
     };
@@ -76,7 +83,13 @@ pub fn run(args: &CureArgs, out: &mut dyn Write) -> Result<u8, CliError> {
 }
 
 /// Works every incident. One that the outside refuses does not stop the others; the first refusal is the answer.
-fn work(args: &CureArgs, incidents: &[Incident], world: &Recorded, terms: Terms<'_>, progress: &mut Progress) -> Result<Vec<Case>, CliError> {
+fn work(
+    args: &CureArgs,
+    incidents: &[Incident],
+    world: &Recorded,
+    terms: Terms<'_>,
+    progress: &mut Progress,
+) -> Result<Vec<Case>, CliError> {
     super::world::runtime()?.block_on(async {
         let mut cases = Vec::new();
         for incident in incidents {
@@ -103,7 +116,9 @@ fn open_forge(args: &CureArgs, now: Timestamp) -> Result<Option<LocalForge>, Cli
             .hint("--forge local:DIR opens them in a folder, --dry-run only prints them"));
     };
     let Some(dir) = name.strip_prefix("local:").filter(|dir| !dir.is_empty()) else {
-        return Err(CliError::usage(format!("{name} is no forge; local:DIR was expected")).hint("--forge local:./forge"));
+        return Err(
+            CliError::usage(format!("{name} is no forge; local:DIR was expected")).hint("--forge local:./forge")
+        );
     };
     let dir = PathBuf::from(dir);
     // Only looking must not make a repository.
@@ -119,20 +134,30 @@ fn differs(folder: &RawFiles, base: &RawFiles) -> Option<Gap> {
     let gone = base.files.keys().filter(|path| !folder.files.contains_key(*path)).count();
     (changed + gone > 0).then(|| Gap {
         what: "the repository's folder".to_owned(),
-        why: format!("differs from the base branch of the forge in {} file(s); the base branch is what is edited", changed + gone),
+        why: format!(
+            "differs from the base branch of the forge in {} file(s); the base branch is what is edited",
+            changed + gone
+        ),
     })
 }
 
 fn chosen(args: &CureArgs, incidents: Vec<Incident>) -> Result<Vec<Incident>, CliError> {
     let Some(asked) = &args.workload else { return Ok(incidents) };
     if !asked.contains('/') {
-        return Err(CliError::usage(format!("{asked} names no workload; KIND/NAME was expected")).hint(format!("kubecure cure deployment/{asked}")));
+        return Err(CliError::usage(format!("{asked} names no workload; KIND/NAME was expected"))
+            .hint(format!("kubecure cure deployment/{asked}")));
     }
     let (chosen, others): (Vec<_>, Vec<_>) =
         incidents.into_iter().partition(|incident| incident.workloads().iter().any(|workload| names(asked, workload)));
     if chosen.is_empty() && !others.is_empty() {
-        let failing: Vec<String> = others.iter().take(6).map(|i| format!("{}/{}", i.first().workload.kind.to_lowercase(), i.first().workload.name)).collect();
-        return Err(CliError::usage(format!("{asked} has no finding")).hint(format!("these have: {}", failing.join(", "))));
+        let failing: Vec<String> = others
+            .iter()
+            .take(6)
+            .map(|i| format!("{}/{}", i.first().workload.kind.to_lowercase(), i.first().workload.name))
+            .collect();
+        return Err(
+            CliError::usage(format!("{asked} has no finding")).hint(format!("these have: {}", failing.join(", ")))
+        );
     }
     Ok(chosen)
 }
@@ -146,9 +171,12 @@ fn dry_run(cases: &[Case], gaps: &[Gap]) -> String {
     for request in cases.iter().filter_map(|case| case.request.as_ref()) {
         text.push_str(&in_full(request));
     }
-    let count = |wanted: fn(&Request) -> bool| cases.iter().filter_map(|c| c.request.as_ref()).filter(|r| wanted(r)).count();
+    let count =
+        |wanted: fn(&Request) -> bool| cases.iter().filter_map(|c| c.request.as_ref()).filter(|r| wanted(r)).count();
     let (pulls, issues) = (count(|r| matches!(r, Request::PullRequest(_))), count(|r| matches!(r, Request::Issue(_))));
-    text.push_str(&format!("Dry run: {pulls} pull request(s) and {issues} issue(s) would be opened; nothing was written.\n"));
+    text.push_str(&format!(
+        "Dry run: {pulls} pull request(s) and {issues} issue(s) would be opened; nothing was written.\n"
+    ));
     text
 }
 
@@ -158,10 +186,21 @@ pub fn in_full(request: &Request) -> String {
     match request {
         Request::PullRequest(pull) => {
             let draft = if pull.draft { "draft pull request" } else { "pull request" };
-            format!("{rule}\n{draft}  {}\nbranch  {}\nlabels  {}\n{rule}\n{}\n\n", pull.title, pull.branch, pull.labels.join(", "), pull.body.trim_end())
+            format!(
+                "{rule}\n{draft}  {}\nbranch  {}\nlabels  {}\n{rule}\n{}\n\n",
+                pull.title,
+                pull.branch,
+                pull.labels.join(", "),
+                pull.body.trim_end()
+            )
         }
         Request::Issue(issue) => {
-            format!("{rule}\nissue   {}\nlabels  {}\n{rule}\n{}\n\n", issue.title, issue.labels.join(", "), issue.body.trim_end())
+            format!(
+                "{rule}\nissue   {}\nlabels  {}\n{rule}\n{}\n\n",
+                issue.title,
+                issue.labels.join(", "),
+                issue.body.trim_end()
+            )
         }
         Request::Nothing(declined) => format!("{rule}\nnothing would be opened: {declined}\n\n"),
     }

@@ -76,7 +76,9 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<u8, CliError> {
 fn folder_for(args: &DemoArgs) -> Result<PathBuf, CliError> {
     let Some(dir) = &args.dir else {
         let made = tempfile::Builder::new().prefix("kubecure-demo-").tempdir();
-        return made.map(tempfile::TempDir::keep).map_err(|e| CliError::usage(format!("cannot make a temporary folder: {e}")));
+        return made
+            .map(tempfile::TempDir::keep)
+            .map_err(|e| CliError::usage(format!("cannot make a temporary folder: {e}")));
     };
     let is_empty = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
     if !is_empty {
@@ -86,7 +88,8 @@ fn folder_for(args: &DemoArgs) -> Result<PathBuf, CliError> {
 }
 
 fn unpack<E: RustEmbed>(to: &Path) -> Result<(), CliError> {
-    let failed = |error: std::io::Error| CliError::usage(format!("cannot unpack the demo into {}: {error}", to.display()));
+    let failed =
+        |error: std::io::Error| CliError::usage(format!("cannot unpack the demo into {}: {error}", to.display()));
     for name in E::iter() {
         let Some(file) = E::get(&name) else { continue };
         let path = to.join(name.as_ref());
@@ -106,19 +109,23 @@ fn policies(base: &folder::RawFiles) -> Result<Policies, CliError> {
 
 /// What happened, as a person wants to read it.
 fn story(args: &DemoArgs, dir: &Path, cases: &[Case]) -> String {
-    let mut text = String::from("A real cluster ran this shop, and most of it failed. KubeCure read the recording and the repository:\n\n");
+    let mut text = String::from(
+        "A real cluster ran this shop, and most of it failed. KubeCure read the recording and the repository:\n\n",
+    );
     let width = cases.iter().map(|case| case.incident.failure.0.len()).max().unwrap_or(0);
     for case in cases {
         let workloads: Vec<String> = case.incident.workloads().iter().map(|w| w.path()).collect();
         let became = case.receipt.as_ref().map_or(String::new(), short);
         let title = case.request.as_ref().map_or("", title);
-        let _ = writeln!(text, "  {:width$}  {:22}  {became:18}  {title}", case.incident.failure.0, workloads.join(", "));
+        let _ =
+            writeln!(text, "  {:width$}  {:22}  {became:18}  {title}", case.incident.failure.0, workloads.join(", "));
     }
     text.push('\n');
     let mut shown = 0;
     for case in cases {
         let Some(request) = &case.request else { continue };
-        let first = matches!(request, Request::PullRequest(_)) && shown == 0 || matches!(request, Request::Issue(_)) && shown == 1;
+        let first = matches!(request, Request::PullRequest(_)) && shown == 0
+            || matches!(request, Request::Issue(_)) && shown == 1;
         if args.full || first {
             shown += 1;
             text.push_str(&in_full(request));
@@ -146,7 +153,11 @@ fn short(receipt: &Receipt) -> String {
 
 fn look_around(args: &DemoArgs, dir: &Path) -> String {
     let dir = dir.display();
-    let more = if args.full { String::new() } else { "kubecure demo --full                                   # every pull request and issue\n  ".to_owned() };
+    let more = if args.full {
+        String::new()
+    } else {
+        "kubecure demo --full                                   # every pull request and issue\n  ".to_owned()
+    };
     format!(
         "Everything lies in {dir}\n  repository/   the manifests, with the policy in .kubecure/\n  cluster/      what the cluster said\n  forge/        repo.git with a branch for each pull request, pulls/ and issues/ as Markdown\n\nTry next:\n  {more}git -C {dir}/forge/repo.git log --oneline --all\n  kubecure scan --snapshot {dir}/cluster --repo {dir}/repository\n  kubecure cure --all --snapshot {dir}/cluster --repo {dir}/repository --forge local:{dir}/forge   # again: opens nothing twice\n  kubecure explain oom-killed\n"
     )

@@ -46,7 +46,12 @@ pub fn run(args: &ScanArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     Ok(u8::from(!cases.is_empty()))
 }
 
-fn consider_all(incidents: &[Incident], world: &Recorded, terms: Terms<'_>, progress: &mut Progress) -> Result<Vec<Case>, CliError> {
+fn consider_all(
+    incidents: &[Incident],
+    world: &Recorded,
+    terms: Terms<'_>,
+    progress: &mut Progress,
+) -> Result<Vec<Case>, CliError> {
     let runtime = super::world::runtime()?;
     runtime.block_on(async {
         let mut cases = Vec::new();
@@ -60,7 +65,12 @@ fn consider_all(incidents: &[Incident], world: &Recorded, terms: Terms<'_>, prog
 }
 
 fn text(args: &ScanArgs, cases: &[Case], gaps: &[Gap], healthy: Healthy, sources: &Sources) -> String {
-    let next = if cases.is_empty() { Vec::new() } else { vec![format!("kubecure cure --all --dry-run {}", args.world.again())] };
-    let view = View { color: args.output.color(), width: OutputArgs::width(), gaps, healthy, next, sources: Some(sources) };
+    let next = if cases.is_empty() {
+        Vec::new()
+    } else {
+        vec![format!("kubecure cure --all --dry-run {}", args.world.again())]
+    };
+    let view =
+        View { color: args.output.color(), width: OutputArgs::width(), gaps, healthy, next, sources: Some(sources) };
     screen(cases, &view)
 }

@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::output::CliError;
 use crate::adapters::folder::{self, RawFiles};
-use crate::adapters::snapshot::{self, Recording};
 use crate::adapters::git;
+use crate::adapters::snapshot::{self, Recording};
 use crate::case::{Gap, Incident, ObjectRef, Sources};
 use crate::locate;
 use crate::report::terminal::Healthy;
@@ -120,8 +120,11 @@ fn policies(files: &RawFiles) -> Result<Policies, CliError> {
     Policies::read(&own).map_err(|problems| {
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let hint = problems.iter().find_map(|p| p.hint.clone()).map_or(String::new(), |hint| format!("; {hint}"));
-        CliError::usage(format!("the policy of the repository is invalid, so nothing is allowed\n  {}", all.join("\n  ")))
-            .hint(format!("kubecure policy check shows each with its line{hint}"))
+        CliError::usage(format!(
+            "the policy of the repository is invalid, so nothing is allowed\n  {}",
+            all.join("\n  ")
+        ))
+        .hint(format!("kubecure policy check shows each with its line{hint}"))
     })
 }
 
@@ -137,7 +140,11 @@ fn unreadable(sources: &Sources) -> Vec<Gap> {
         }
     }
     if let Some(first) = templates.first() {
-        let what = if templates.len() == 1 { (*first).to_owned() } else { format!("{first} and {} more", templates.len() - 1) };
+        let what = if templates.len() == 1 {
+            (*first).to_owned()
+        } else {
+            format!("{first} and {} more", templates.len() - 1)
+        };
         gaps.push(Gap { what, why: "are templates, not manifests, and were passed over".to_owned() });
     }
     gaps

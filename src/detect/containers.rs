@@ -74,38 +74,46 @@ impl<'s> Instance<'s> {
     }
 }
 
+/// The pods that count, by workload, in the order of the workloads.
+pub fn pods(snapshot: &Snapshot) -> Vec<(&ObjectRef, Vec<&Pod>)> {
+    let counted = snapshot.pods_by_workload().filter(|(workload, _)| counts(snapshot, workload));
+    let mut all: Vec<_> = counted.map(|(workload, pods)| (workload, current_pods(snapshot, workload, pods))).collect();
+    all.sort_by_key(|(workload, _)| *workload);
+    all
+}
+
+/// The container that a finding is about.
+pub fn container_of<'s>(snapshot: &'s Snapshot, finding: &Finding) -> Option<Container<'s>> {
+    let pods = snapshot.pods_of(&finding.workload).collect();
+    let current = current_pods(snapshot, &finding.workload, pods);
+    of_workload(&finding.workload, current).into_iter().find(|c| Some(c.name) == finding.container.as_deref())
+}
+
 /// All containers that count.
 pub fn containers(snapshot: &Snapshot) -> Vec<Container<'_>> {
-    let mut all = Vec::new();
-    for (workload, pods) in snapshot.pods_by_workload() {
-        if !counts(snapshot, workload) {
-            continue;
-        }
-        let current = current_pods(snapshot, workload, pods);
-        let mut by_name: BTreeMap<&str, (Role, Vec<Instance<'_>>)> = BTreeMap::new();
-        for pod in current {
-            for (role, spec, status) in statuses(pod) {
-                let entry = by_name.entry(&status.name).or_insert((role, Vec::new()));
-                entry.1.push(Instance { pod, spec, status });
-            }
-        }
-        for (name, (role, mut instances)) in by_name {
-            instances.sort_by_key(|i| std::cmp::Reverse(i.pod.metadata.creation_timestamp));
-            all.push(Container { workload: workload.clone(), name, role, instances });
-        }
-    }
+    let mut all: Vec<_> = pods(snapshot).into_iter().flat_map(|(workload, pods)| of_workload(workload, pods)).collect();
     all.sort_by(|a, b| (&a.workload, a.name).cmp(&(&b.workload, b.name)));
     all
 }
 
-/// The container that a finding is about, if it is one of those that count.
-pub fn container_of<'s>(snapshot: &'s Snapshot, finding: &Finding) -> Option<Container<'s>> {
-    let name = finding.container.as_deref()?;
-    containers(snapshot).into_iter().find(|c| c.workload == finding.workload && c.name == name)
+/// The containers of one workload's pods.
+fn of_workload<'s>(workload: &ObjectRef, current: Vec<&'s Pod>) -> Vec<Container<'s>> {
+    let mut by_name: BTreeMap<&str, (Role, Vec<Instance<'_>>)> = BTreeMap::new();
+    for pod in current {
+        for (role, spec, status) in statuses(pod) {
+            let entry = by_name.entry(&status.name).or_insert((role, Vec::new()));
+            entry.1.push(Instance { pod, spec, status });
+        }
+    }
+    let container = |(name, (role, mut instances)): (&'s str, (Role, Vec<Instance<'s>>))| {
+        instances.sort_by_key(|i| std::cmp::Reverse(i.pod.metadata.creation_timestamp));
+        Container { workload: workload.clone(), name, role, instances }
+    };
+    by_name.into_iter().map(container).collect()
 }
 
 /// Whether anyone wants this workload to run.
-fn counts(snapshot: &Snapshot, id: &ObjectRef) -> bool {
+pub fn counts(snapshot: &Snapshot, id: &ObjectRef) -> bool {
     if id.kind == "Node" {
         return false; // mirror pods: their file lies on the node
     }

@@ -10,6 +10,7 @@ use crate::case::{
     Snapshot,
 };
 use crate::detect::pod_ref;
+use crate::diagnose::objects;
 use crate::diagnose::template::Template;
 use crate::redact::Redactor;
 
@@ -115,6 +116,9 @@ fn status_items(finding: &Finding, snapshot: &Snapshot, clean: &mut Cleaner<'_>,
             items.push(Item { source: ItemSource::Status(id.clone()), text: clean.text(&text), at: None });
         }
     }
+    for item in objects::items(finding, snapshot) {
+        items.push(Item { text: clean.text(&item.text), ..item });
+    }
     let conditions = conditions_of(snapshot, &finding.workload);
     for (text, at) in conditions {
         items.push(Item { source: ItemSource::Status(finding.workload.clone()), text: clean.text(&text), at });
@@ -196,6 +200,7 @@ fn event_items(finding: &Finding, snapshot: &Snapshot, clean: &mut Cleaner<'_>, 
     let mut about: Vec<ObjectRef> = finding.pods.iter().take(MOST_PODS).cloned().collect();
     about.push(finding.workload.clone());
     about.extend(snapshot.children_of(&finding.workload).map(crate::case::Workload::id));
+    about.extend(objects::also_about(finding, snapshot));
     let mut folded: BTreeMap<(ObjectRef, String, String), (i64, &Event)> = BTreeMap::new();
     for id in &about {
         for event in snapshot.events_about(id).filter(|e| bears(e)) {

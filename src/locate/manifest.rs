@@ -18,7 +18,10 @@ pub(super) fn locate(change: &Change, sources: &Sources, home: Option<&str>) -> 
         [] => Err(not_in_git(&change.object, sources)),
         [place] => in_file(change, *place),
         several => {
-            let locations = several.iter().map(|place| in_file(change, *place).or_else(|_| head(*place))).collect::<Result<_, _>>()?;
+            let locations = several
+                .iter()
+                .map(|place| in_file(change, *place).or_else(|_| head(*place)))
+                .collect::<Result<_, _>>()?;
             Err(Declined::Ambiguous { what: format!("`{}` of {}", change.path, change.object), places: locations })
         }
     }
@@ -54,7 +57,8 @@ pub(super) fn lives_in(declared: Option<&str>, live: Option<&str>, home: Option<
 
 /// Why nothing was found, with what could not be read: the object may stand there.
 fn not_in_git(object: &ObjectRef, sources: &Sources) -> Declined {
-    let broken: Vec<&str> = sources.files.iter().filter(|(_, f)| f.broken.is_some()).map(|(path, _)| path.as_str()).collect();
+    let broken: Vec<&str> =
+        sources.files.iter().filter(|(_, f)| f.broken.is_some()).map(|(path, _)| path.as_str()).collect();
     let objects: usize = sources.files.values().map(|file| file.objects.len()).sum();
     let mut detail = format!("{} files with {objects} objects were read", sources.files.len());
     if !broken.is_empty() {
@@ -90,7 +94,8 @@ fn in_file(change: &Change, place: Place<'_>) -> Result<SourceLocation, Declined
     let Some(node) = document.find(&path).filter(|_| value.is_some()) else {
         if value.is_some() {
             let head = head(place).ok().map(Box::new);
-            let why = format!("`{}` gets its value through an alias or a merge key, so the line is shared", change.path);
+            let why =
+                format!("`{}` gets its value through an alias or a merge key, so the line is shared", change.path);
             return Err(Declined::Blocked { location: head, why });
         }
         return to_be_added(change, place, &document, &path);
@@ -98,7 +103,9 @@ fn in_file(change: &Change, place: Place<'_>) -> Result<SourceLocation, Declined
     let found = location(place, &document, &path, node.span.clone(), value.clone());
     match (&change.operation, value) {
         (Operation::Set { from, .. } | Operation::Remove { from }, Some(value)) if !same(from, &value) => {
-            let why = format!("the file says {value} and the cluster runs {from}: it is not applied yet, or was changed by hand");
+            let why = format!(
+                "the file says {value} and the cluster runs {from}: it is not applied yet, or was changed by hand"
+            );
             Err(Declined::Blocked { location: Some(Box::new(found)), why })
         }
         (Operation::Add { .. }, Some(value)) => {
@@ -110,7 +117,12 @@ fn in_file(change: &Change, place: Place<'_>) -> Result<SourceLocation, Declined
 }
 
 /// A field that the file does not have: where it goes. Its list item must be there, for an item is never invented.
-fn to_be_added(change: &Change, place: Place<'_>, document: &Document, path: &FieldPath) -> Result<SourceLocation, Declined> {
+fn to_be_added(
+    change: &Change,
+    place: Place<'_>,
+    document: &Document,
+    path: &FieldPath,
+) -> Result<SourceLocation, Declined> {
     if let Operation::Remove { .. } = change.operation {
         let detail = format!("{} declares it, but `{}` is not set there", place.0, change.path);
         return Err(Declined::NotInGit { object: change.object.clone(), detail });
@@ -158,8 +170,18 @@ fn location(
 ) -> SourceLocation {
     let (line, column) = yaml::line_column(&source.text, span.start);
     let (head_line, _) = yaml::line_column(&source.text, start_of(document, &declared.root).start);
-    let chain = vec![Link { file: file.to_owned(), line: head_line, what: format!("{} is declared here", declared.id) }];
-    SourceLocation { file: file.to_owned(), document: declared.document, path: path.clone(), span, line, column, value, chain }
+    let chain =
+        vec![Link { file: file.to_owned(), line: head_line, what: format!("{} is declared here", declared.id) }];
+    SourceLocation {
+        file: file.to_owned(),
+        document: declared.document,
+        path: path.clone(),
+        span,
+        line,
+        column,
+        value,
+        chain,
+    }
 }
 
 /// Whether the live value is the one that the file says. The API server writes quantities in its own way (`0.5` as
@@ -175,10 +197,16 @@ fn same(live: &Value, file: &Value) -> bool {
     }
     match (live, file) {
         // Fields that the API server fills in do not stand in the file.
-        (Value::Object(live), Value::Object(file)) => file.iter().all(|(key, value)| live.get(key).is_some_and(|l| same(l, value))),
-        (Value::Array(live), Value::Array(file)) => live.len() == file.len() && live.iter().zip(file).all(|(l, f)| same(l, f)),
+        (Value::Object(live), Value::Object(file)) => {
+            file.iter().all(|(key, value)| live.get(key).is_some_and(|l| same(l, value)))
+        }
+        (Value::Array(live), Value::Array(file)) => {
+            live.len() == file.len() && live.iter().zip(file).all(|(l, f)| same(l, f))
+        }
         _ => match (scalar(live), scalar(file)) {
-            (Some(live), Some(file)) => live == file || matches!((Quantity::parse(&live), Quantity::parse(&file)), (Some(a), Some(b)) if a == b),
+            (Some(live), Some(file)) => {
+                live == file || matches!((Quantity::parse(&live), Quantity::parse(&file)), (Some(a), Some(b)) if a == b)
+            }
             _ => false,
         },
     }
@@ -242,7 +270,11 @@ mod tests {
     fn a_list_item_is_never_invented() {
         let sources = sources(&[("a.yaml", WEB)]);
         let object = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "web");
-        let add = |path: &str| Change { object: object.clone(), path: path.parse().unwrap(), operation: Operation::Add { value: json!("1") } };
+        let add = |path: &str| Change {
+            object: object.clone(),
+            path: path.parse().unwrap(),
+            operation: Operation::Add { value: json!("1") },
+        };
         assert!(locate(&add("spec.template.spec.containers[name=app].resources.requests.cpu"), &sources, None).is_ok());
         assert!(locate(&add("spec.template.spec.containers[name=other].image"), &sources, None).is_err());
     }

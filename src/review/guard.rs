@@ -67,9 +67,18 @@ pub(super) fn quotes(matter: &Matter<'_>) -> Vec<Objection> {
 pub(super) fn category(matter: &Matter<'_>) -> Vec<Objection> {
     let words: &[&str] = match failure(matter).0 {
         "oom-killed" => &["OOMKilled"],
-        "image-pull" => &["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"],
+        "image-pull" => &[
+            "ErrImagePull",
+            "ImagePullBackOff",
+            "InvalidImageName",
+            "ErrImageNeverPull",
+            "ImageInspectError",
+            "RegistryUnavailable",
+        ],
         "config-missing" => &["CreateContainerConfigError", "FailedMount", "FailedEnvPrepare"],
-        "run-error" => &["StartError", "RunContainerError", "CreateContainerError", "ContainerCannotRun", "StartHookError"],
+        "run-error" => {
+            &["StartError", "RunContainerError", "CreateContainerError", "ContainerCannotRun", "StartHookError"]
+        }
         "probe-failing" => &["Unhealthy", "probe"],
         "unschedulable" => &["Unschedulable"],
         "evicted" => &["Evicted"],
@@ -81,7 +90,11 @@ pub(super) fn category(matter: &Matter<'_>) -> Vec<Objection> {
     if said {
         return Vec::new();
     }
-    vec![deny(format!("the status of the cluster does not say {}: none of {} stands in it", failure(matter), words.join(", ")))]
+    vec![deny(format!(
+        "the status of the cluster does not say {}: none of {} stands in it",
+        failure(matter),
+        words.join(", ")
+    ))]
 }
 
 /// Gate 4: a change is one that policy allows for this failure; a revert may be of any field.
@@ -91,9 +104,14 @@ pub(super) fn allowed(matter: &Matter<'_>) -> Vec<Objection> {
     let mut objections = Vec::new();
     for change in diagnosis.changes().iter().filter(|_| !is_revert) {
         match matter.policy.allowance(failure(matter), &change.path) {
-            None => objections.push(deny(format!("policy does not allow {} to change `{}`", failure(matter), change.path))),
+            None => {
+                objections.push(deny(format!("policy does not allow {} to change `{}`", failure(matter), change.path)))
+            }
             Some(allowance) if allowance.only.is_some() => {
-                objections.push(deny(format!("policy allows `{}` only as a revert to the last healthy revision", change.path)));
+                objections.push(deny(format!(
+                    "policy allows `{}` only as a revert to the last healthy revision",
+                    change.path
+                )));
             }
             Some(allowance) => {
                 let (from, to) = values_of(change);
@@ -145,15 +163,18 @@ fn image(matter: &Matter<'_>, from: Option<&Value>, to: &Value) -> Option<Object
     if was.same_repository(&is) {
         // Another tag of the same repository must be one that ran: the last healthy revision, never a guess.
         let ran = matches!(matter.proposal.diagnosis.cure, Cure::Revert { .. });
-        return (!ran && was.tag != is.tag).then(|| deny(format!("the tag of {new} is not from the last healthy revision")));
+        return (!ran && was.tag != is.tag)
+            .then(|| deny(format!("the tag of {new} is not from the last healthy revision")));
     }
     // A name that the runtime refuses for its case has one form that it can mean.
-    (!old.eq_ignore_ascii_case(new)).then(|| deny(format!("the image repository would change from {} to {}", was.repository, is.repository)))
+    (!old.eq_ignore_ascii_case(new))
+        .then(|| deny(format!("the image repository would change from {} to {}", was.repository, is.repository)))
 }
 
 /// Resources are quantities; so is the size of an emptyDir.
 fn is_quantity(path: &FieldPath) -> bool {
-    let keys: Vec<&str> = path.steps().iter().filter_map(|s| if let Step::Key(key) = s { Some(key.as_str()) } else { None }).collect();
+    let keys: Vec<&str> =
+        path.steps().iter().filter_map(|s| if let Step::Key(key) = s { Some(key.as_str()) } else { None }).collect();
     matches!(keys.as_slice(), [.., "resources", "limits" | "requests", _] | [.., "sizeLimit"])
 }
 
@@ -167,7 +188,8 @@ pub(super) fn protected(matter: &Matter<'_>) -> Vec<Objection> {
     let mut objections = Vec::new();
     for file in &proposal.files {
         let name = file.path.rsplit('/').next().unwrap_or("");
-        let is_protected = PROTECTED_FILES.iter().any(|p| file.path.starts_with(p) || name.starts_with(p.trim_end_matches('/')));
+        let is_protected =
+            PROTECTED_FILES.iter().any(|p| file.path.starts_with(p) || name.starts_with(p.trim_end_matches('/')));
         if is_protected || file.path.split('/').any(|part| part == ".." || part == ".git") {
             objections.push(deny(format!("{} is never edited", file.path)));
         }
@@ -176,7 +198,8 @@ pub(super) fn protected(matter: &Matter<'_>) -> Vec<Objection> {
         }
     }
     for change in proposal.diagnosis.changes() {
-        if PROTECTED_KINDS.contains(&change.object.kind.as_str()) || change.object.group == "rbac.authorization.k8s.io" {
+        if PROTECTED_KINDS.contains(&change.object.kind.as_str()) || change.object.group == "rbac.authorization.k8s.io"
+        {
             objections.push(deny(format!("a {} is never edited", change.object.kind)));
         }
         let reaches_host = ["hostPath", "hostNetwork", "hostPID", "hostIPC"];
@@ -197,14 +220,19 @@ pub(super) fn loosened(matter: &Matter<'_>) -> Vec<Objection> {
         if to.is_some_and(|to| mentions_privilege(to)) {
             objections.push(deny("privileges are never added"));
         }
-        let keys: Vec<String> = change.path.steps().iter().map(|s| if let Step::Key(k) = s { k.clone() } else { String::new() }).collect();
+        let keys: Vec<String> =
+            change.path.steps().iter().map(|s| if let Step::Key(k) = s { k.clone() } else { String::new() }).collect();
         if !keys.iter().any(|key| key == "securityContext") {
             continue;
         }
         let last = last_key(&change.path);
         match (last, to) {
-            (_, None) => objections.push(deny(format!("`{path}` would be removed: a security context is never loosened"))),
-            (field, Some(to)) if !is_tight(field, to) => objections.push(deny(format!("`{path}` = {to} would loosen the security context"))),
+            (_, None) => {
+                objections.push(deny(format!("`{path}` would be removed: a security context is never loosened")))
+            }
+            (field, Some(to)) if !is_tight(field, to) => {
+                objections.push(deny(format!("`{path}` = {to} would loosen the security context")))
+            }
             _ => objections.push(hold("a security context is changed, which a person decides")),
         }
     }

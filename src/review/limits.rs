@@ -20,16 +20,25 @@ pub(super) fn budget(matter: &Matter<'_>) -> Vec<Objection> {
     let open = pulls().filter(|e| e.state == EntryState::Open && !is_this(matter, e)).count();
     let mut objections = Vec::new();
     if open >= limits.open_pull_requests as usize {
-        objections.push(deny(format!("{open} pull requests are open, and policy allows {}", limits.open_pull_requests)));
+        objections
+            .push(deny(format!("{open} pull requests are open, and policy allows {}", limits.open_pull_requests)));
     }
     let of_this = of_workloads(matter).filter(|e| e.state == EntryState::Open && !is_this(matter, e)).count();
     if of_this >= limits.per_workload as usize {
-        objections.push(deny(format!("{of_this} pull request(s) for this workload are open, and policy allows {}", limits.per_workload)));
+        objections.push(deny(format!(
+            "{of_this} pull request(s) for this workload are open, and policy allows {}",
+            limits.per_workload
+        )));
     }
     let hour = SignedDuration::from_hours(1);
-    let recent = pulls().filter(|e| !is_this(matter, e) && e.opened.is_some_and(|at| matter.now.duration_since(at) < hour)).count();
+    let recent = pulls()
+        .filter(|e| !is_this(matter, e) && e.opened.is_some_and(|at| matter.now.duration_since(at) < hour))
+        .count();
     if recent >= limits.pull_requests_per_hour as usize {
-        objections.push(deny(format!("{recent} pull requests were opened within the hour, and policy allows {}", limits.pull_requests_per_hour)));
+        objections.push(deny(format!(
+            "{recent} pull requests were opened within the hour, and policy allows {}",
+            limits.pull_requests_per_hour
+        )));
     }
     objections
 }

@@ -78,7 +78,8 @@ fn reach<'v>(root: &'v mut Value, steps: &[Step], make: bool, last: &Step) -> Op
         };
     }
     if make && at.is_null() {
-        *at = if matches!(last, Step::Key(_)) { Value::Object(serde_json::Map::new()) } else { Value::Array(Vec::new()) };
+        *at =
+            if matches!(last, Step::Key(_)) { Value::Object(serde_json::Map::new()) } else { Value::Array(Vec::new()) };
     }
     Some(at)
 }

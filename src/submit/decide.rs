@@ -41,14 +41,34 @@ fn ruled(case: &Case, evidence: &Evidence, verdict: &Verdict, policy: &Policy, c
         (Delivery::Nothing, _) => Request::Nothing(declined),
         // What a gate denies is never a branch, whatever policy says of the rest.
         (Delivery::PullRequest | Delivery::Draft, Ruling::Deny) | (Delivery::Issue, Ruling::Hold | Ruling::Deny) => {
-            Request::Issue(issue(&case.incident, evidence, case.diagnosis.as_ref(), Some((proposal, verdict)), &declined, context))
+            Request::Issue(issue(
+                &case.incident,
+                evidence,
+                case.diagnosis.as_ref(),
+                Some((proposal, verdict)),
+                &declined,
+                context,
+            ))
         }
         (Delivery::Issue, Ruling::Allow) => {
-            let by_policy = vec![Reason { gate: "deliver", ruling: Ruling::Hold, text: "policy delivers this as an issue".to_owned() }];
+            let by_policy = vec![Reason {
+                gate: "deliver",
+                ruling: Ruling::Hold,
+                text: "policy delivers this as an issue".to_owned(),
+            }];
             let declined = Declined::Denied(by_policy);
-            Request::Issue(issue(&case.incident, evidence, case.diagnosis.as_ref(), Some((proposal, verdict)), &declined, context))
+            Request::Issue(issue(
+                &case.incident,
+                evidence,
+                case.diagnosis.as_ref(),
+                Some((proposal, verdict)),
+                &declined,
+                context,
+            ))
         }
-        (Delivery::PullRequest, Ruling::Allow) => Request::PullRequest(pull_request(proposal, verdict, evidence, false, context)),
+        (Delivery::PullRequest, Ruling::Allow) => {
+            Request::PullRequest(pull_request(proposal, verdict, evidence, false, context))
+        }
         (Delivery::Draft, _) | (Delivery::PullRequest, Ruling::Hold) => {
             Request::PullRequest(pull_request(proposal, verdict, evidence, true, context))
         }

@@ -153,7 +153,12 @@ impl Projector {
             ("", "Secret") => to.secrets.push(serde_json::from_str::<WireConfig>(text)?.into()),
             ("", "ResourceQuota") => to.quotas.push(serde_json::from_str::<Quota>(text)?),
             ("", "LimitRange") => to.limit_ranges.push(serde_json::from_str::<LimitRange>(text)?),
-            ("", "Node") => to.nodes.push(serde_json::from_str::<Node>(text)?),
+            ("", "Node") => {
+                let WireNode { status } = serde_json::from_str(text)?;
+                let heartbeats = status.conditions.iter().flatten().map(|c| c.last_heartbeat_time);
+                self.newest = newest(heartbeats.chain([self.newest]));
+                to.nodes.push(serde_json::from_str::<Node>(text)?);
+            }
             ("healing.kubecure.io", "Snapshot") => self.said = serde_json::from_str::<WireSnapshot>(text)?.taken,
             _ => {
                 let Bare { metadata } = serde_json::from_str(text)?;
@@ -217,6 +222,25 @@ struct Parts {
     spec: WorkloadSpec,
     #[serde(default)]
     status: WorkloadStatus,
+}
+
+/// When the kubelet last spoke: often the newest time in a quiet cluster.
+#[derive(Deserialize)]
+struct WireNode {
+    #[serde(default)]
+    status: WireNodeStatus,
+}
+
+#[derive(Default, Deserialize)]
+struct WireNodeStatus {
+    #[serde(default)]
+    conditions: Option<Vec<WireHeartbeat>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireHeartbeat {
+    last_heartbeat_time: Option<Timestamp>,
 }
 
 /// `kind: Snapshot` of our own group: says when the snapshot was taken.

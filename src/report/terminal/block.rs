@@ -378,7 +378,9 @@ pub fn next_steps(case: &Case, why: &Declined) -> Vec<String> {
             vec![format!("read the log as a person: `kubectl logs {}{space}`", plain::shell_word(pod))]
         }
         Declined::Ambiguous { .. } => vec!["leave one of the declarations, or none that is not applied".to_owned()],
-        Declined::Excluded { .. } => vec![format!("see which policy decides: `kubecure policy explain {target}{space}`")],
+        Declined::Excluded { .. } => {
+            vec![format!("see which policy decides: `kubecure policy explain {target}{space}`")]
+        }
         Declined::NotInGit { .. } | Declined::Blocked { .. } | Declined::Denied(_) => Vec::new(),
     }
 }
