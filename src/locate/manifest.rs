@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::case::{Change, Declared, Declined, Link, ObjectRef, Operation, SourceFile, SourceLocation, Sources};
+use crate::detect::count;
 use crate::diagnose::quantity::Quantity;
 use crate::yaml::{self, Data, Document, FieldPath, Step};
 
@@ -60,7 +61,7 @@ fn not_in_git(object: &ObjectRef, sources: &Sources) -> Declined {
     let broken: Vec<&str> =
         sources.files.iter().filter(|(_, f)| f.broken.is_some()).map(|(path, _)| path.as_str()).collect();
     let objects: usize = sources.files.values().map(|file| file.objects.len()).sum();
-    let mut detail = format!("{} files with {objects} objects were read", sources.files.len());
+    let mut detail = format!("{} with {} were read", count(sources.files.len(), "file"), count(objects, "object"));
     if !broken.is_empty() {
         let more = if broken.len() > 3 { " and others" } else { "" };
         let named: Vec<&str> = broken.iter().copied().take(3).collect();
