@@ -2,6 +2,7 @@
 
 pub mod cure;
 pub mod demo;
+pub mod edit;
 pub mod explain;
 pub mod output;
 pub mod policy;
@@ -32,6 +33,8 @@ pub enum Verb {
     Scan(scan::ScanArgs),
     /// Work findings through to pull requests
     Cure(cure::CureArgs),
+    /// Edit a field of a YAML or JSON file, and no other byte
+    Edit(edit::EditArgs),
     /// Explain a failure, or list the catalogue
     Explain(explain::ExplainArgs),
     /// Check, print or explain the policy of a repository
@@ -51,6 +54,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
         Verb::Scan(args) => scan::run(args, out),
         Verb::Cure(args) => cure::run(args, out),
         Verb::Demo(args) => demo::run(args, out),
+        Verb::Edit(args) => edit::run(args, out).map_err(|e| CliError::usage(format!("{e:#}"))),
         Verb::Policy(args) => {
             policy::run(args, out, jiff::Timestamp::now()).map_err(|e| CliError::usage(format!("{e:#}")))
         }
