@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::json;
 
-use super::markdown::{cell, code, fenced, hidden, one_line, prose};
+use super::markdown::{cell, code, cut, fenced, hidden, name, one_line, prose};
 use super::text::{count, sentence, value};
 use super::{Context, diff, logs, text};
 use crate::case::{
@@ -36,7 +36,7 @@ pub(super) fn pull_request(
         facts(proposal, evidence),
         change(proposal),
         quotes(diagnosis, evidence, ctx.now),
-        sure(diagnosis, ctx),
+        sure(diagnosis, Some(ctx)),
         checked(verdict),
         not_checked(&verdict.not_checked, &diagnosis.unchecked),
         notes(&diagnosis.notes),
@@ -90,7 +90,7 @@ fn doubts(diagnosis: &Diagnosis, verdict: &Verdict, ctx: &Context<'_>) -> String
     if all.is_empty() {
         all.push(format!("{} wants a person's look first", code(ctx.policy_file)));
     }
-    format!("**Draft, because**\n{}", bullets(all.into_iter()))
+    format!("**Draft, because**\n\n{}", bullets(all.into_iter()))
 }
 
 /// What fails, how, and since when: one bold sentence.
@@ -100,13 +100,15 @@ pub(super) fn symptom(incident: &Incident, now: Timestamp) -> String {
         Some(container) => format!("Container {} of {}", code(container), object(&finding.workload)),
         None => object(&finding.workload),
     };
+    let says = prose(finding.symptom.trim_end_matches('.'));
+    let says = if says.is_empty() { "fails".to_owned() } else { says };
     let since = finding.since.map(|at| format!(", since {}", clock(at, now))).unwrap_or_default();
-    format!("**{subject} {}**{since}.", prose(finding.symptom.trim_end_matches('.')))
+    format!("**{subject} {says}**{since}.")
 }
 
-/// `Deployment shop/web`, safe.
+/// `Deployment shop/web`; a name that is none in one piece.
 pub(super) fn object(object: &ObjectRef) -> String {
-    prose(&object.to_string())
+    format!("{} {}", prose(&object.kind), name(&object.path()))
 }
 
 /// A time of day, with the date when it is not today.
@@ -118,24 +120,36 @@ pub(super) fn clock(at: Timestamp, now: Timestamp) -> String {
 /// Text as a whole sentence, with its capital and its period.
 pub(super) fn sentences(text: &str) -> String {
     let text = one_line(text);
-    let mut chars = text.chars();
-    let Some(first) = chars.next() else { return String::new() };
+    if text.is_empty() {
+        return text;
+    }
     let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{}{end}", prose(&format!("{}{}", first.to_uppercase(), chars.as_str())))
+    format!("{}{end}", prose(&text::capital(&text)))
 }
 
 /// Where, impact, who says so, risk, undo.
 fn facts(proposal: &Proposal, evidence: &Evidence) -> String {
-    let mut places: Vec<String> =
-        proposal.locations.iter().map(|place| code(&format!("{}:{}", place.file, place.line))).collect();
-    places.dedup();
-    let mut rows = vec![("Where", limited(places.into_iter()).join(", "))];
+    let mut rows = vec![("Where", places(proposal))];
     rows.extend(impact(&proposal.incident, evidence).map(|impact| ("Impact", impact)));
     rows.push(("Said by", said_by(&proposal.diagnosis, &proposal.incident)));
     rows.push(("Risk", risk(proposal)));
     rows.push(("Undo", undo(proposal)));
     let rows: String = rows.iter().map(|(name, text)| format!("| {name} | {} |\n", cell(text))).collect();
     format!("| | |\n|-|-|\n{rows}")
+}
+
+/// Every file with its lines: `a.yaml:21` and `:23`.
+fn places(proposal: &Proposal) -> String {
+    let mut places: Vec<(&str, usize)> =
+        proposal.locations.iter().map(|place| (place.file.as_str(), place.line)).collect();
+    places.sort_unstable();
+    places.dedup();
+    let mut last = "";
+    let shown = places.into_iter().map(|(file, line)| {
+        let known = std::mem::replace(&mut last, file) == file;
+        if known { code(&format!(":{line}")) } else { code(&format!("{file}:{line}")) }
+    });
+    limited(shown).join(", ")
 }
 
 /// How much of the workloads is down, as far as the cluster told.
@@ -191,13 +205,9 @@ fn risk(proposal: &Proposal) -> String {
     let mut objects: Vec<String> = changes.iter().map(|change| object(&change.object)).collect();
     objects.sort();
     objects.dedup();
-    let fields = count(changes.len(), "field");
-    format!(
-        "{fields} of {}, {} in {}",
-        limited(objects.into_iter()).join(" and "),
-        count(diff::changed_lines(&proposal.files), "line"),
-        count(proposal.files.len(), "file")
-    )
+    let (fields, lines) = (count(changes.len(), "field"), count(diff::changed_lines(&proposal.files), "line"));
+    let files = count(proposal.files.len(), "file");
+    format!("{fields} of {}; {lines} in {files}", limited(objects.into_iter()).join(" and "))
 }
 
 fn undo(proposal: &Proposal) -> String {
@@ -230,12 +240,15 @@ pub(super) fn quotes(diagnosis: &Diagnosis, evidence: &Evidence, now: Timestamp)
     titled("Evidence", bullets(shown))
 }
 
-/// The confidence, and what it is made of.
-pub(super) fn sure(diagnosis: &Diagnosis, ctx: &Context<'_>) -> String {
-    let grounds = diagnosis.grounds.iter().map(|ground| format!("{}: {}", prose(&ground.text), weight(ground)));
-    let asks =
-        format!("{} of 100; {} asks for {}.", diagnosis.confidence, code(ctx.policy_file), ctx.minimum_confidence);
-    format!("**How sure** {asks}\n{}", bullets(grounds))
+/// The confidence, and what it is made of. With what the policy asks for, where that decides something.
+pub(super) fn sure(diagnosis: &Diagnosis, asked: Option<&Context<'_>>) -> String {
+    let asks = asked
+        .map(|ctx| format!(" ({} asks for {})", code(ctx.policy_file), ctx.minimum_confidence))
+        .unwrap_or_default();
+    let grounds =
+        limited(diagnosis.grounds.iter().map(|ground| format!("{}: {}", prose(&ground.text), weight(ground))));
+    let because = if grounds.is_empty() { String::new() } else { format!(": {}", grounds.join(" · ")) };
+    format!("**How sure** {} of 100{asks}{because}", diagnosis.confidence)
 }
 
 fn weight(ground: &Ground) -> String {
@@ -289,22 +302,26 @@ fn details(proposal: &Proposal, evidence: &Evidence) -> String {
         }
     }
     inside += &titled("From the live object to the line", bullets(links.into_iter()));
-    inside += &log(&proposal.incident, evidence);
+    inside += &log(&proposal.incident, evidence, None);
     folded("How the line was found, and the log", &inside)
 }
 
-/// The lines of the log that tell most, with their source.
-pub(super) fn log(incident: &Incident, evidence: &Evidence) -> String {
+/// The lines of the log that tell most, with their source. A line that the page shows already is only named.
+pub(super) fn log(incident: &Incident, evidence: &Evidence, shown_above: Option<&str>) -> String {
     let Some(log) = logs::telling(evidence, incident.first()) else { return String::new() };
-    let lines = logs::decisive(log);
+    let above = |line: &str| shown_above.is_some_and(|words| !words.is_empty() && line.contains(words));
+    let short = |line| if above(line) { "… the line that is shown above" } else { line };
+    let lines: Vec<&str> = logs::decisive(log).into_iter().map(short).collect();
     let hidden = match evidence.redactions {
         0 => String::new(),
         n => format!("; {} hidden in all evidence", count(n, "value")),
     };
     let all = log.lines.len();
     let which = if lines.len() == all { count(all, "line") } else { format!("{} of {all} lines", lines.len()) };
-    let source = prose(&log.key.to_string());
-    format!("**The log** {source} ({which}{hidden}):\n\n{}\n", fenced("text", &lines.join("\n"), 7_000))
+    let run = if log.key.previous { "The log of the run before" } else { "The log" };
+    let (container, pod) = (code(&log.key.container), code(&log.key.pod.path()));
+    let lines = fenced("text", &lines.join("\n"), 7_000);
+    format!("**{run}** of container {container} in pod {pod} ({which}{hidden}):\n\n{lines}\n")
 }
 
 /// The policy's own sections.
@@ -312,7 +329,7 @@ fn sections(proposal: &Proposal, ctx: &Context<'_>) -> String {
     let help = text::title(proposal, &Context { subject: Some("{help}"), ..*ctx });
     let mut out = String::new();
     for section in ctx.sections {
-        let filled = text::filled_with(&section.text, proposal, &help, code);
+        let filled = text::filled_with(&section.text, proposal, &help, prose);
         let _ = write!(out, "### {}\n\n{}\n\n", section.title.trim(), filled.trim());
     }
     out
@@ -335,16 +352,27 @@ fn machine(proposal: &Proposal, fingerprint: &Fingerprint, ctx: &Context<'_>) ->
         "v": 1,
         "fp": fingerprint.0,
         "failure": proposal.incident.failure.0,
-        "cluster": one_line(ctx.cluster),
+        "cluster": bounded(ctx.cluster),
         "workloads": names(&proposal.incident),
-        "container": finding.container.as_deref().map(one_line),
-        "base": proposal.base.as_deref().map(one_line),
+        "container": finding.container.as_deref().map(bounded),
+        "base": proposal.base.as_deref().map(bounded),
     }))
 }
 
-/// Workloads for a machine, bounded.
+/// A name for a machine, bounded.
+pub(super) fn bounded(text: &str) -> String {
+    cut(&one_line(text), 330)
+}
+
+/// Workloads for a machine, as many as fit in a line.
 pub(super) fn names(incident: &Incident) -> Vec<String> {
-    incident.workloads().iter().take(100).map(|workload| one_line(&workload.to_string())).collect()
+    let mut room = 6_000_usize;
+    let names = incident.workloads().into_iter().map(|workload| bounded(&workload.to_string()));
+    let fits = |name: &String| {
+        room = room.saturating_sub(name.len());
+        room > 0
+    };
+    names.take_while(fits).collect()
 }
 
 /// A list of lines; nothing when there are none.
@@ -357,7 +385,8 @@ pub(super) fn bullets(lines: impl Iterator<Item = String>) -> String {
 
 /// At most so many, with a last one that says how many more.
 pub(super) fn limited(lines: impl Iterator<Item = String>) -> Vec<String> {
-    let mut all: Vec<String> = lines.collect();
+    // An empty point would make a heading of the line before it.
+    let mut all: Vec<String> = lines.filter(|line| !line.trim().is_empty()).collect();
     if all.len() > MAX_LIST {
         let more = all.len() - MAX_LIST;
         all.truncate(MAX_LIST);

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use serde_json::json;
 
 use super::body::{
-    bullets, change, clock, finished, impact, limited, log, names, not_checked, notes, object, quotes, sentences, sure,
-    symptom, titled,
+    bounded, bullets, change, clock, finished, impact, limited, log, names, not_checked, notes, object, quotes,
+    sentences, sure, symptom, titled,
 };
-use super::markdown::{cell, code, fenced, hidden, one_line, prose};
+use super::markdown::{cell, code, fenced, hidden, prose};
 use super::{Context, logs, text};
 use crate::case::{
     Declined, Diagnosis, Evidence, Finding, Fingerprint, Incident, ObjectRef, Proposal, Shared, Timestamp, Verdict,
@@ -35,13 +35,13 @@ pub(super) fn body(case: &Case<'_>, fingerprint: &Fingerprint, ctx: &Context<'_>
         objections(case.declined),
         suspect(case),
         group(case.incident, ctx.now),
-        log(case.incident, case.evidence),
+        log(case.incident, case.evidence, suspected(case.declined)),
         next_steps(case),
         looked_at(case.declined),
         needed(case),
         possible_change(case),
         diagnosis.map(|diagnosis| quotes(diagnosis, case.evidence, ctx.now)).unwrap_or_default(),
-        diagnosis.map(|diagnosis| sure(diagnosis, ctx)).unwrap_or_default(),
+        diagnosis.map(|diagnosis| sure(diagnosis, case.proposal.map(|_| ctx))).unwrap_or_default(),
         diagnosis.map(|diagnosis| unchecked(diagnosis, case.proposal)).unwrap_or_default(),
         diagnosis.map(|diagnosis| notes(&diagnosis.notes)).unwrap_or_default(),
         "**Not done** The cluster was not touched. No file was changed.".to_owned(),
@@ -104,11 +104,19 @@ fn objections(declined: &Declined) -> String {
     bullets(reasons.iter().map(|reason| format!("{}: {}", code(reason.gate), prose(&reason.text))))
 }
 
+/// The words that read like an instruction.
+fn suspected(declined: &Declined) -> Option<&str> {
+    match declined {
+        Declined::InjectionSuspected { quote } => Some(&quote.text),
+        _ => None,
+    }
+}
+
 /// The line that reads like an instruction, as text.
 fn suspect(case: &Case<'_>) -> String {
     let Declined::InjectionSuspected { quote } = case.declined else { return String::new() };
     let source = case.evidence.items.get(quote.item).map(|item| prose(&item.source.to_string())).unwrap_or_default();
-    format!("**The line** {source}. Shown as text, followed by nobody:\n\n{}", fenced("text", &quote.text, 500))
+    format!("**The line**, from the {source}; quoted, not followed:\n\n{}", fenced("text", &quote.text, 500))
 }
 
 /// All workloads of a group.
@@ -194,9 +202,6 @@ fn look(finding: &Finding, evidence: &Evidence) -> Vec<String> {
     }
     let about = finding.pods.first().unwrap_or(&finding.workload);
     steps.extend(kubectl(&["describe"], about).map(|command| format!("See state and events: {command}")));
-    if about != &finding.workload {
-        steps.extend(kubectl(&["describe"], &finding.workload).map(|command| format!("See the workload: {command}")));
-    }
     steps
 }
 
@@ -278,7 +283,7 @@ fn machine(case: &Case<'_>, fingerprint: &Fingerprint, ctx: &Context<'_>) -> Str
         "v": 1,
         "fp": fingerprint.0,
         "failure": case.incident.failure.0,
-        "cluster": one_line(ctx.cluster),
+        "cluster": bounded(ctx.cluster),
         "workloads": names(case.incident),
         "reason": case.declined.code(),
     }))

@@ -116,6 +116,11 @@ fn starts_a_block(token: &str) -> bool {
         || (after_digits.len() < token.len() && after_digits.starts_with(['.', ')']))
 }
 
+/// A name as it is when it is one quiet word, and otherwise as a code span, in one piece.
+pub fn name(text: &str) -> String {
+    if !text.is_empty() && is_quiet(text) && !starts_a_block(text) { text.to_owned() } else { code(text) }
+}
+
 /// Text as a code span, on one line.
 pub fn code(text: &str) -> String {
     let line = cut(&one_line(text), MAX_CODE);
@@ -280,4 +285,4 @@ fn replace_ignoring_case(text: &str, what: &str, with: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

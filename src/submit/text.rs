@@ -2,13 +2,15 @@
 
 use serde_json::Value;
 
-use super::markdown::{code, cut, one_line, plain};
+use super::markdown::{code, cut, one_line, plain, prose};
 use super::{Context, diff};
 use crate::case::{Change, Cure, Declined, Fingerprint, Incident, Operation, Origin, Proposal};
 use crate::yaml::{FieldPath, Step};
 
 /// A title or subject is at most this long where it can be.
 const SUBJECT: usize = 72;
+/// An issue's title is no commit subject and has a little more room.
+const ISSUE_TITLE: usize = 100;
 /// Forges take no longer title.
 const MAX_TITLE: usize = 255;
 
@@ -120,20 +122,9 @@ fn change_words(proposal: &Proposal, room: usize) -> String {
     let cure = &proposal.diagnosis.cure;
     let all: Vec<Words> = proposal.diagnosis.changes().iter().map(|change| words(change, cure)).collect();
     let Some(first) = all.first() else { return "change nothing".to_owned() };
-    // Several fields that get the same value are one phrase.
-    let alike = all
-        .iter()
-        .all(|w| w.values == first.values && w.verb == first.verb && w.field.container == first.field.container);
-    let fields = if alike {
-        all.iter().map(|w| w.field.words.as_str()).collect::<Vec<_>>().join(" and ")
-    } else {
-        first.field.words.clone()
-    };
-    let more = match all.len() {
-        1 => String::new(),
-        _ if alike => String::new(),
-        n => format!(", and {} more", n - 1),
-    };
+    let alike = are_alike(&all);
+    let fields = if alike { joined_fields(&all) } else { first.field.words.clone() };
+    let more = if alike { String::new() } else { format!(", and {} more", all.len() - 1) };
     let of = first.field.container.as_ref().map(|name| format!(" of container {name}")).unwrap_or_default();
     let candidates = [
         format!("{} {fields}{of} {}{more}", first.verb, first.values),
@@ -143,6 +134,28 @@ fn change_words(proposal: &Proposal, room: usize) -> String {
     ];
     let fits = |text: &&String| text.chars().count() <= room;
     candidates.iter().find(fits).unwrap_or(&candidates[3]).trim().to_owned()
+}
+
+/// Whether several fields of one container get the same value: then they are one phrase.
+fn are_alike(all: &[Words]) -> bool {
+    let same =
+        |a: &Words, b: &Words| (&a.values, a.verb, &a.field.container) == (&b.values, b.verb, &b.field.container);
+    all.windows(2).all(|pair| same(&pair[0], &pair[1]))
+}
+
+/// `memory limit and request`: what two fields share is said once.
+fn joined_fields(all: &[Words]) -> String {
+    let mut out = String::new();
+    let mut last = "";
+    for words in all {
+        let (first, rest) = words.field.words.split_once(' ').unwrap_or((&words.field.words, ""));
+        if !out.is_empty() {
+            out.push_str(" and ");
+        }
+        out.push_str(if first == last && !rest.is_empty() { rest } else { &words.field.words });
+        last = first;
+    }
+    out
 }
 
 /// The title of a pull request, which is the subject of its commit: workload and change.
@@ -204,7 +217,7 @@ pub fn who(incident: &Incident) -> String {
 /// Every workload, safe for Markdown, and no more than fit in a sentence.
 pub fn limited_names(incident: &Incident) -> String {
     match incident.workloads().as_slice() {
-        [one] => super::markdown::prose(&one.to_string()),
+        [one] => super::body::object(one),
         all => count(all.len(), "workload"),
     }
 }
@@ -214,48 +227,53 @@ pub fn issue_title(incident: &Incident, declined: &Declined) -> String {
     let symptom = &incident.first().symptom;
     // What stands in parentheses is a count, and is in the body.
     let short = symptom.split(" (").next().unwrap_or(symptom);
-    let what = match (declined, &incident.shared) {
-        (Declined::InjectionSuspected { .. }, _) => "its log holds what reads like an instruction".to_owned(),
-        (_, Some(shared)) => format!("{short}, one cause: {shared}"),
-        _ => short.to_owned(),
+    let (what, shorter) = match (declined, &incident.shared) {
+        (Declined::InjectionSuspected { .. }, _) => ("a log line reads like an instruction".to_owned(), None),
+        (_, Some(shared)) => (format!("{short} ({shared})"), Some(shared.to_string())),
+        _ => (short.to_owned(), None),
     };
-    let title = plain(&format!("Needs a person: {}: {what}", who(incident)), MAX_TITLE);
-    if title.chars().count() <= SUBJECT {
-        return title;
+    let title = |what: &str| plain(&format!("Needs a person: {}: {what}", who(incident)), MAX_TITLE);
+    let full = title(&what);
+    match shorter {
+        Some(shorter) if full.chars().count() > ISSUE_TITLE => title(&shorter),
+        _ => full,
     }
-    let shorter = incident.shared.as_ref().map_or(short.to_owned(), ToString::to_string);
-    let short_title = plain(&format!("Needs a person: {}: {shorter}", who(incident)), MAX_TITLE);
-    if short_title.chars().count() < title.chars().count() { short_title } else { title }
 }
 
 /// The changes as the second sentence of a pull request, in Markdown.
 pub fn sentence(proposal: &Proposal) -> String {
-    let parts: Vec<String> = proposal
-        .diagnosis
-        .changes()
-        .iter()
-        .map(|change| {
-            let field = field(&change.path);
-            let of = field.container.as_ref().map(|name| format!(" of container {}", code(name))).unwrap_or_default();
-            let words = super::markdown::prose(&field.words);
-            let show = |v: &Value| code(&value(v));
-            match &change.operation {
-                Operation::Set { from, to } => format!("the {words}{of} from {} to {}", show(from), show(to)),
-                Operation::Add { value } => format!("the {words}{of} to {}, where there was none", show(value)),
-                Operation::Remove { from } => format!("the {words}{of} from {} to nothing", show(from)),
-            }
-        })
-        .collect();
-    let lines = diff::changed_lines(&proposal.files);
-    let back = match &proposal.diagnosis.cure {
-        Cure::Revert { revision, .. } => format!(", back to {}", super::markdown::prose(revision)),
-        _ => String::new(),
-    };
+    let changes = proposal.diagnosis.changes();
+    let all: Vec<Words> = changes.iter().map(|change| words(change, &proposal.diagnosis.cure)).collect();
+    let mut parts: Vec<String> =
+        all.iter().zip(changes).map(|(words, change)| phrase(&words.field.words, words, change)).collect();
+    if let ([first, ..], true) = (all.as_slice(), are_alike(&all)) {
+        parts = vec![phrase(&joined_fields(&all), first, &changes[0])];
+    }
     let parts = match parts.as_slice() {
         [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
         all => all.concat(),
     };
-    format!("This sets {parts}{back}: {} in {}.", count(lines, "line"), count(proposal.files.len(), "file"))
+    let back = match &proposal.diagnosis.cure {
+        Cure::Revert { revision, .. } => format!(", as it was in {}", prose(revision)),
+        _ => String::new(),
+    };
+    let lines = diff::changed_lines(&proposal.files);
+    let rest =
+        if lines > changes.len() { format!("{lines} lines change.") } else { "Nothing else changes.".to_owned() };
+    format!("This {parts}{back}. {rest}")
+}
+
+/// `raises the memory limit of container web from 64Mi to 128Mi`
+fn phrase(fields: &str, words: &Words, change: &Change) -> String {
+    let of = words.field.container.as_ref().map(|name| format!(" of container {}", code(name))).unwrap_or_default();
+    let what = format!("the {}{of}", prose(fields));
+    match &change.operation {
+        Operation::Set { from, to } => {
+            format!("{}s {what} from {} to {}", words.verb, code(&value(from)), code(&value(to)))
+        }
+        Operation::Add { value: new } => format!("adds {what}, {}", code(&value(new))),
+        Operation::Remove { from } => format!("removes {what}, which is {}", code(&value(from))),
+    }
 }
 
 /// `1 line`, `2 lines`
@@ -272,9 +290,9 @@ pub fn commit_message(title: &str, proposal: &Proposal, fingerprint: &Fingerprin
         Origin::Rule => format!("the rule {}", incident.failure),
         Origin::Model => "a language model".to_owned(),
     };
+    let cause = capital(proposal.diagnosis.cause.trim_end_matches('.'));
     let why = [
-        format!("{container}{} {}.", finding.workload, finding.symptom.trim_end_matches('.')),
-        proposal.diagnosis.cause.clone(),
+        format!("{container}{} {}. {cause}.", finding.workload, finding.symptom.trim_end_matches('.')),
         format!("Said by {said_by}, with a confidence of {} of 100.", proposal.diagnosis.confidence),
     ];
     let paragraphs: Vec<String> = why.iter().map(|text| wrapped(&plain(&text.replace('`', ""), 1_000))).collect();
@@ -286,6 +304,12 @@ pub fn commit_message(title: &str, proposal: &Proposal, fingerprint: &Fingerprin
     trailers.extend(sources);
     trailers.extend(ctx.trailers.iter().map(|(key, value)| format!("{}: {}", trailer_value(key), plain(value, 200))));
     format!("{title}\n\n{}\n\n{}\n", paragraphs.join("\n\n"), trailers.join("\n"))
+}
+
+/// Text with a capital at its start.
+pub fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| format!("{}{}", first.to_uppercase(), chars.as_str()))
 }
 
 /// A value of a trailer is one word: neither a line break nor `[skip ci]` gets into it.

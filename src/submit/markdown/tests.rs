@@ -1,5 +1,8 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use pulldown_cmark::{Event, Options, Parser, Tag};
+use regex::Regex;
 
 use super::*;
 
@@ -27,18 +30,20 @@ fn acts(markdown: &str) -> Vec<String> {
 }
 
 /// Mentions, references, links and invisible characters in the text of a page.
-fn references(text: &str) -> Vec<String> {
-    let pattern = regex::Regex::new(
-        r"(?i)(^|[^a-z0-9_])@[a-z0-9]|#[0-9a-z]|\bGH-[0-9]|://|www\.|:[a-z0-9_+-]+:|\b[0-9a-f]*[0-9][0-9a-f]*\b[0-9a-f]{0}|<!--",
-    )
-    .unwrap();
-    let hits = pattern.find_iter(text).map(|hit| hit.as_str().to_owned());
+pub(in crate::submit) fn references(text: &str) -> Vec<String> {
+    static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
+        let mention = r"(^|[^a-z0-9_])@[a-z0-9]";
+        let rest = r"#[0-9a-z]|\bGH-[0-9]|://|www\.|:[a-z0-9_+-]+:|<!--|![0-9]";
+        let commit = r"\b[0-9a-f]*[0-9][0-9a-f]*\b";
+        Regex::new(&format!("(?i){mention}|{rest}|{commit}")).unwrap()
+    });
+    let hits = PATTERN.find_iter(text).map(|hit| hit.as_str().to_owned());
     hits.filter(|hit| !hit.chars().all(|c| c.is_ascii_hexdigit()) || hit.len() >= 7)
         .chain(text.chars().filter(|c| is_unseen(*c)).map(|c| format!("{c:?}")))
         .collect()
 }
 
-const HOSTILE: &[&str] = &[
+pub(in crate::submit) const HOSTILE: &[&str] = &[
     "@alice and @org/team, please",
     "fixes #1, closes GH-12, see owner/repo#3",
     "see https://evil.example/x or www.evil.example or ftp://x",
