@@ -96,16 +96,45 @@ impl Redactor {
 
     /// A line without its secrets, and how many; `None` when it has none.
     fn line(&mut self, line: &str, carry: &mut Carry) -> Option<(String, usize)> {
+        let before = std::mem::take(carry);
         if line.len() > MAX_LINE {
-            *carry = Carry::Nothing;
             return Some((format!("{PLACEHOLDER}: a line of {} bytes]", line.len()), 1));
         }
-        if let Some(masked) = self.carried(line, carry) {
-            return masked;
+        if matches!(before, Carry::Key) {
+            *carry = Carry::key(shapes::opens_key(line) != Some(false));
+            return Some((self.whole(line), 1));
+        }
+        // Before anything else masks the mark by which the rest of the key is known.
+        if let Some(begin) = shapes::begins_key(line)
+            && shapes::opens_key(line) == Some(true)
+        {
+            *carry = Carry::Key;
+            let headed = format!("{}{}", &line[..begin], self.placeholder(&line[begin..]));
+            return Some(self.spans(&headed).map_or((headed, 1), |(text, count)| (text, count + 1)));
+        }
+        if let Carry::Block(indent) = before {
+            let is_blank = line.trim().is_empty();
+            if is_blank || line.len() - line.trim_start().len() > indent {
+                *carry = Carry::Block(indent);
+                let is_done = is_blank || line.trim_start().starts_with(PLACEHOLDER);
+                return if is_done { None } else { Some((self.whole(line), 1)) };
+            }
+        }
+        if matches!(before, Carry::Name)
+            && let Some(span) = values::value_line(line)
+        {
+            return Some((self.mask(line, &[span]), 1));
         }
         if !shapes::may_hold_a_secret(line) {
             return None;
         }
+        let masked = self.spans(line);
+        *carry = values::carry(masked.as_ref().map_or(line, |(text, _)| text));
+        masked
+    }
+
+    /// What shows on the line itself, until nothing shows any more.
+    fn spans(&mut self, line: &str) -> Option<(String, usize)> {
         let mut masked: Option<(String, usize)> = None;
         for _ in 0..MAX_PASSES {
             let now = masked.as_ref().map_or(line, |(text, _)| text);
@@ -118,42 +147,7 @@ impl Redactor {
             let before = masked.as_ref().map_or(0, |(_, count)| *count);
             masked = Some((self.mask(now, &spans), before + spans.len()));
         }
-        // Looked up in what is left, for a key that begins and ends on one line is gone by now.
-        let left = masked.as_ref().map_or(line, |(text, _)| text);
-        *carry = values::carry(left);
-        if let Some(begin) = shapes::begins_key(left) {
-            *carry = Carry::Key;
-            let placeholder = self.placeholder(&left[begin..]);
-            let count = masked.as_ref().map_or(0, |(_, count)| *count) + 1;
-            return Some((format!("{}{placeholder}", &left[..begin]), count));
-        }
         masked
-    }
-
-    /// What the lines before decide about this one; `None` when they decide nothing.
-    fn carried(&mut self, line: &str, carry: &mut Carry) -> Option<Option<(String, usize)>> {
-        match std::mem::take(carry) {
-            Carry::Nothing => None,
-            Carry::Key => {
-                *carry = Carry::key(shapes::opens_key(line) != Some(false));
-                Some(Some((self.whole(line), 1)))
-            }
-            Carry::Name => {
-                let span = values::value_line(line)?;
-                Some(Some((self.mask(line, &[span]), 1)))
-            }
-            Carry::Block(indent) => {
-                let deeper = line.len() - line.trim_start().len() > indent;
-                if !deeper && !line.trim().is_empty() {
-                    return None;
-                }
-                *carry = Carry::Block(indent);
-                if line.trim().is_empty() || line.trim_start().starts_with(PLACEHOLDER) {
-                    return Some(None);
-                }
-                Some(Some((self.whole(line), 1)))
-            }
-        }
     }
 
     /// A line of which nothing is left but its indentation.

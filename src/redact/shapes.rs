@@ -65,7 +65,7 @@ static SCHEME: LazyLock<Regex> =
 static USERINFO: LazyLock<Regex> =
     LazyLock::new(|| compiled(r"(?i)\b[a-z][a-z0-9+.-]*:(?://|\\/\\/)([^\s/:@\x22'<>?#]*)([:@])"));
 
-/// `user:password@tcp(host:3306)/db`, as Go's MySQL driver has it.
+/// `user:password@tcp(host:3306)/db`, as the driver for Go has it.
 static GO_DSN: LazyLock<Regex> = LazyLock::new(|| compiled(r"[\w.-]+:([^\s\x22']+)@(?:tcp6?|unix|udp)\("));
 
 static KEY_BEGIN: LazyLock<Regex> = LazyLock::new(|| compiled(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"));

@@ -188,6 +188,11 @@ fn private_keys_go_in_every_form() {
     let one_line = format!("key: \"{}\" after", key.replace('\n', "\\n"));
     assert_eq!(redact(&one_line), "key: \"[redacted-1]\\n\" after");
 
+    for before in ["password:", "token=", "\"tls.key\": \"", "value: "] {
+        let text = redact(&format!("{before}{key}"));
+        assert!(!text.contains("MIIE") && !text.contains("BKcw"), "{text}");
+    }
+
     let unfinished = redact(&format!("-----BEGIN PRIVATE KEY-----\n{body}"));
     assert!(!unfinished.contains("MIIE") && !unfinished.contains("BKcw"), "{unfinished}");
 
@@ -314,7 +319,7 @@ fn pieces() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn it_never_panics_and_is_idempotent(text in pieces()) {

@@ -196,7 +196,7 @@ fn assignments(line: &str, spans: &mut Vec<Range<usize>>) {
                 // Controllers name an object `secret="namespace/name"`.
                 !(name.as_str().eq_ignore_ascii_case("secret") && is_object(&line[value.clone()]))
             }),
-            Name::Perhaps => secret_value(line, from, true).filter(|value| looks_random(&line[value.clone()])),
+            Name::Perhaps => random_value(line, from),
             Name::Authorization => authorization(line, from),
             Name::Cookie => cookie(line, from),
         };
@@ -217,6 +217,23 @@ fn secret_value(line: &str, at: usize, is_prose_possible: bool) -> Option<Range<
     Some(value)
 }
 
+/// The value that begins there, if it looks random.
+///
+/// A glance first: a value that is none must not be read to its end again and again.
+fn random_value(line: &str, at: usize) -> Option<Range<usize>> {
+    let glance = &line[..boundary(line, at + GLANCE)];
+    let value = secret_value(glance, at, true)?;
+    if looks_random(&glance[value]) { secret_value(line, at, true) } else { None }
+}
+
+/// How far a value is read to see what it is.
+const GLANCE: usize = 512;
+
+/// The nearest place at or before that at which a character begins.
+fn boundary(line: &str, at: usize) -> usize {
+    (0..=at.min(line.len())).rev().find(|i| line.is_char_boundary(*i)).unwrap_or(0)
+}
+
 /// A value from there on: quoted, in brackets, or to the next blank.
 fn value(line: &str, at: usize) -> Option<(Range<usize>, bool)> {
     let rest = &line[at..];
@@ -226,33 +243,34 @@ fn value(line: &str, at: usize) -> Option<(Range<usize>, bool)> {
         let start = at + escapes + 1;
         return Some((start..start + closing(&inner[1..], quote, escapes), true));
     }
-    if rest.starts_with('{') || rest.starts_with("[{") || rest.is_empty() {
+    if rest.starts_with('{') || rest.starts_with("[{") || rest.starts_with(PLACEHOLDER) || rest.is_empty() {
         return None;
     }
-    if rest.starts_with('[') && !rest.starts_with(PLACEHOLDER) {
+    if rest.starts_with('[') {
         let end = rest.find(']').unwrap_or(rest.len());
         return Some((at + 1..at + end.max(1), false));
     }
-    let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<')).unwrap_or(rest.len());
+    let is_end = |(i, c): (usize, char)| match c {
+        '"' | '\'' | '<' => true,
+        '&' | ';' | ',' => NEXT_NAME.is_match(&rest[i..]),
+        _ => c.is_whitespace(),
+    };
+    let end = rest.char_indices().find(|at| is_end(*at)).map_or(rest.len(), |(end, _)| end);
     // A quote that is escaped is not part of the value, and neither is what escapes it.
-    let mut bare = if rest[end..].starts_with(['"', '\'']) { rest[..end].trim_end_matches('\\') } else { &rest[..end] };
-    if !bare.starts_with(PLACEHOLDER) {
-        let cut = bare.char_indices().filter(|(_, c)| matches!(c, '&' | ';' | ','));
-        let cut = cut.map(|(i, _)| i).find(|i| NEXT_NAME.is_match(&bare[*i..]));
-        bare = cut.map_or(bare, |cut| &bare[..cut]);
-        bare = without_closers(bare);
-    }
+    let bare = if rest[end..].starts_with(['"', '\'']) { rest[..end].trim_end_matches('\\') } else { &rest[..end] };
+    let bare = without_closers(bare);
     Some((at..at + bare.len(), false))
 }
 
 /// Without what closes something that was opened before the value.
 fn without_closers(mut text: &str) -> &str {
+    let has_opener = ['(', '[', '{'].map(|opener| text.contains(opener));
     while let Some(last) = text.chars().next_back() {
         let is_closer = match last {
             ',' | ';' => true,
-            ')' => !text.contains('('),
-            ']' => !text.contains('['),
-            '}' => !text.contains('{'),
+            ')' => !has_opener[0],
+            ']' => !has_opener[1],
+            '}' => !has_opener[2],
             _ => false,
         };
         if !is_closer {
@@ -280,6 +298,9 @@ fn authorization(line: &str, at: usize) -> Option<Range<usize>> {
     let (mut value, _) = value(line, at)?;
     let opened = &line[at..value.start];
     let start = value.start;
+    if is_prose(&line[value.clone()]) {
+        return None;
+    }
     if opened.is_empty() {
         // Not quoted: the header is the rest of the line, or of the text that it is quoted in.
         let rest = &line[start..];
@@ -299,6 +320,9 @@ fn authorization(line: &str, at: usize) -> Option<Range<usize>> {
 
 /// After `Cookie:`: everything, if it has a cookie in it.
 fn cookie(line: &str, at: usize) -> Option<Range<usize>> {
+    if !line[at..boundary(line, at + GLANCE)].contains('=') {
+        return None;
+    }
     let (mut value, is_quoted) = value(line, at)?;
     if !is_quoted {
         let rest = &line[value.start..];
@@ -310,10 +334,9 @@ fn cookie(line: &str, at: usize) -> Option<Range<usize>> {
 
 /// A value that is no secret, whatever its name.
 fn is_harmless(value: &str) -> bool {
-    let lower = value.to_ascii_lowercase();
     value.is_empty()
         || value.starts_with(PLACEHOLDER)
-        || NONE.contains(&lower.as_str())
+        || NONE.iter().any(|none| value.eq_ignore_ascii_case(none))
         || value.chars().all(|c| matches!(c, '*' | 'x' | 'X' | '.' | '-' | '•' | '#' | '|' | '='))
         // A reference to a variable, a template: the secret stands elsewhere.
         || (value.starts_with("${") && value.ends_with('}'))
@@ -323,7 +346,7 @@ fn is_harmless(value: &str) -> bool {
 
 fn is_prose(value: &str) -> bool {
     let word = value.trim_end_matches(['.', ',', ':', ';', '!', ')', ']']);
-    PROSE.contains(&word.to_ascii_lowercase().as_str())
+    PROSE.iter().any(|prose| word.eq_ignore_ascii_case(prose))
 }
 
 /// `namespace/name`, as Kubernetes names are.
@@ -338,11 +361,10 @@ fn is_object(value: &str) -> bool {
 
 /// Whether what stands around `name:` makes it the name of an image and its tag.
 fn is_image(before: &str, after: &str) -> bool {
-    let digits = after.trim_start_matches('v');
-    let is_version = digits.split_once('.').is_some_and(|(major, rest)| {
-        let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
-        !major.is_empty() && major.chars().all(|c| c.is_ascii_digit()) && is_number(rest)
-    });
+    let version = after.strip_prefix('v').unwrap_or(after);
+    let minor = version.trim_start_matches(|c: char| c.is_ascii_digit());
+    let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+    let is_version = is_number(version) && minor.strip_prefix('.').is_some_and(is_number);
     is_version || (before.ends_with('/') && after.starts_with(|c: char| c.is_ascii_alphanumeric()))
 }
 
