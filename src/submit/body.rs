@@ -231,12 +231,14 @@ pub(super) fn change(proposal: &Proposal) -> String {
 }
 
 /// What the diagnosis rests on, word for word, with its source.
+///
+/// Here and elsewhere no colon of ours stands right after a word of others: `:tada` would become a picture.
 pub(super) fn quotes(diagnosis: &Diagnosis, evidence: &Evidence, now: Timestamp) -> String {
     let shown = diagnosis.because.iter().map(|quote| {
         let item = evidence.items.get(quote.item);
         let source = item.map(|item| prose(&item.source.to_string())).unwrap_or_default();
         let at = item.and_then(|item| item.at).map(|at| format!(", {}", clock(at, now))).unwrap_or_default();
-        format!("E{} {source}{at}: {}", quote.item + 1, code(&quote.text))
+        format!("E{} {} ({source}{at})", quote.item + 1, code(&quote.text))
     });
     titled("Evidence", bullets(shown))
 }
@@ -247,7 +249,7 @@ pub(super) fn sure(diagnosis: &Diagnosis, asked: Option<&Context<'_>>) -> String
         .map(|ctx| format!(" ({} asks for {})", code(ctx.policy_file), ctx.minimum_confidence))
         .unwrap_or_default();
     let grounds =
-        limited(diagnosis.grounds.iter().map(|ground| format!("{}: {}", prose(&ground.text), weight(ground))));
+        limited(diagnosis.grounds.iter().map(|ground| format!("{} ({})", prose(&ground.text), weight(ground))));
     let because = if grounds.is_empty() { String::new() } else { format!(": {}", grounds.join(" · ")) };
     format!("**How sure** {} of 100{asks}{because}", diagnosis.confidence)
 }
@@ -260,7 +262,7 @@ fn weight(ground: &Ground) -> String {
         0 => "counts for nothing",
         _ => "speaks against it",
     };
-    format!("{words} ({:+})", ground.weight)
+    format!("{words}, {:+}", ground.weight)
 }
 
 /// What ran and held.

@@ -78,7 +78,7 @@ fn risk_and_undo_are_numbers_and_values() {
 fn a_quote_has_its_number_source_and_time() {
     let (proposal, _, evidence) = web();
     let shown = quotes(&proposal.diagnosis, &evidence, context().now);
-    let first = "- E1 status of container web in pod `shop/web-55fc44f7c6-qh8td`, 23:48 UTC: `reason OOMKilled, exit code 137`\n";
+    let first = "- E1 `reason OOMKilled, exit code 137` (status of container web in pod `shop/web-55fc44f7c6-qh8td`, 23:48 UTC)\n";
     assert!(shown.starts_with(&format!("**Evidence**\n\n{first}")), "{shown}");
 }
 
@@ -89,13 +89,13 @@ fn every_ground_has_its_weight_in_words() {
     assert_eq!(
         shown,
         [
-            "strong (+90)",
-            "strong (+60)",
-            "fair (+59)",
-            "fair (+30)",
-            "weak (+29)",
-            "counts for nothing (+0)",
-            "speaks against it (-1)"
+            "strong, +90",
+            "strong, +60",
+            "fair, +59",
+            "fair, +30",
+            "weak, +29",
+            "counts for nothing, +0",
+            "speaks against it, -1"
         ]
     );
 }
