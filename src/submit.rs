@@ -24,6 +24,15 @@ use crate::case::{
     Declined, Diagnosis, Evidence, FailureId, Incident, Issue, ObjectRef, Proposal, PullRequest, Timestamp, Verdict,
 };
 
+/// The trailer of a commit that carries the fingerprint.
+pub const FIX_TRAILER: &str = "KubeCure-Fix";
+/// The trailer that names the file and field of a change.
+pub const SOURCE_TRAILER: &str = "KubeCure-Source";
+/// Our part of a body begins with this line; what people write stands before or after.
+pub const BEGIN: &str = "<!-- kubecure:begin -->";
+/// Our part ends with this line.
+pub const END: &str = "<!-- kubecure:end -->";
+
 /// What a request needs to know besides the case: names and the repository's wishes.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {

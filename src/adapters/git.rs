@@ -15,7 +15,7 @@ use super::folder::{self, RawFiles};
 use crate::case::Gap;
 
 pub use seed::seed;
-pub use write::{Author, BranchCommit, Change, EMAIL, Landed, TRAILER};
+pub use write::{Author, BranchCommit, EMAIL, Landed, NewCommit};
 
 /// A repository that was found on this machine.
 pub struct Repo {

@@ -6,14 +6,12 @@ use serde_json::json;
 
 use super::markdown::{cell, code, cut, fenced, hidden, name, one_line, prose};
 use super::text::{count, sentence, value};
-use super::{Context, diff, logs, text};
+use super::{BEGIN, Context, END, diff, logs, text};
 use crate::case::{
     Cure, Diagnosis, Evidence, Finding, Fingerprint, Ground, Incident, ObjectRef, Operation, Origin, Proposal, Ruling,
     Timestamp, Verdict,
 };
 
-pub(super) const BEGIN: &str = "<!-- kubecure:begin -->\n";
-pub(super) const END: &str = "<!-- kubecure:end -->\n";
 /// Forges take bodies of 65,536 characters; what people write below ours needs room, too.
 const MAX_BODY: usize = 65_000;
 const MAX_DIFF: usize = 16_000;
@@ -53,7 +51,7 @@ pub(super) fn pull_request(
 /// Each part has a limit of its own; should all of them together still be too long, the longest give way.
 pub(super) fn finished(parts: &[String], machine: &str) -> String {
     let mut parts: Vec<&str> = parts.iter().map(|part| part.trim_end()).filter(|part| !part.is_empty()).collect();
-    let mut left_out = String::new();
+    let mut left_out = "";
     let length = |parts: &[&str]| {
         parts.iter().map(|part| part.chars().count() + 2).sum::<usize>() + machine.chars().count() + 500
     };
@@ -62,9 +60,9 @@ pub(super) fn finished(parts: &[String], machine: &str) -> String {
         let longest = (1..parts.len()).max_by_key(|&i| parts[i].len());
         let Some(longest) = longest else { break };
         parts.remove(longest);
-        left_out = "\n\nA part of this page was left out: it would not fit.".to_owned();
+        left_out = "\n\nA part of this page was left out: it would not fit.";
     }
-    format!("{BEGIN}{}{left_out}\n\n{machine}{END}", parts.join("\n\n"))
+    format!("{BEGIN}\n{}{left_out}\n\n{machine}{END}\n", parts.join("\n\n"))
 }
 
 /// What a person should doubt before anything else.
@@ -134,8 +132,11 @@ fn facts(proposal: &Proposal, evidence: &Evidence) -> String {
     rows.push(("Said by", said_by(&proposal.diagnosis, &proposal.incident)));
     rows.push(("Risk", risk(proposal)));
     rows.push(("Undo", undo(proposal)));
-    let rows: String = rows.iter().map(|(name, text)| format!("| {name} | {} |\n", cell(text))).collect();
-    format!("| | |\n|-|-|\n{rows}")
+    let mut table = String::from("| | |\n|-|-|\n");
+    for (name, text) in rows {
+        let _ = writeln!(table, "| {name} | {} |", cell(&text));
+    }
+    table
 }
 
 /// Every file with its lines: `a.yaml:21` and `:23`.
@@ -230,12 +231,14 @@ pub(super) fn change(proposal: &Proposal) -> String {
 }
 
 /// What the diagnosis rests on, word for word, with its source.
+///
+/// Here and elsewhere no colon of ours stands right after a word of others: `:tada` would become a picture.
 pub(super) fn quotes(diagnosis: &Diagnosis, evidence: &Evidence, now: Timestamp) -> String {
     let shown = diagnosis.because.iter().map(|quote| {
         let item = evidence.items.get(quote.item);
         let source = item.map(|item| prose(&item.source.to_string())).unwrap_or_default();
         let at = item.and_then(|item| item.at).map(|at| format!(", {}", clock(at, now))).unwrap_or_default();
-        format!("E{} {source}{at}: {}", quote.item + 1, code(&quote.text))
+        format!("E{} {} ({source}{at})", quote.item + 1, code(&quote.text))
     });
     titled("Evidence", bullets(shown))
 }
@@ -246,7 +249,7 @@ pub(super) fn sure(diagnosis: &Diagnosis, asked: Option<&Context<'_>>) -> String
         .map(|ctx| format!(" ({} asks for {})", code(ctx.policy_file), ctx.minimum_confidence))
         .unwrap_or_default();
     let grounds =
-        limited(diagnosis.grounds.iter().map(|ground| format!("{}: {}", prose(&ground.text), weight(ground))));
+        limited(diagnosis.grounds.iter().map(|ground| format!("{} ({})", prose(&ground.text), weight(ground))));
     let because = if grounds.is_empty() { String::new() } else { format!(": {}", grounds.join(" · ")) };
     format!("**How sure** {} of 100{asks}{because}", diagnosis.confidence)
 }
@@ -259,7 +262,7 @@ fn weight(ground: &Ground) -> String {
         0 => "counts for nothing",
         _ => "speaks against it",
     };
-    format!("{words} ({:+})", ground.weight)
+    format!("{words}, {:+}", ground.weight)
 }
 
 /// What ran and held.
@@ -407,3 +410,6 @@ pub(super) fn folded(summary: &str, inside: &str) -> String {
     }
     format!("<details><summary>{summary}</summary>\n\n{}\n\n</details>", inside.trim_end())
 }
+
+#[cfg(test)]
+mod tests;

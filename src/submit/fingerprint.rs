@@ -63,8 +63,9 @@ fn ref_part(name: &str) -> String {
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' })
         .collect();
     let mut safe = safe.replace("..", "-");
-    while safe.ends_with('.') || safe.ends_with(".lock") {
-        safe.truncate(safe.rfind('.').unwrap_or(0));
+    // Git forbids an end in `.lock` and in a dot.
+    while let Some(shorter) = safe.strip_suffix(".lock").or_else(|| safe.strip_suffix('.')) {
+        safe = shorter.to_owned();
     }
     let safe = safe.trim_start_matches(['.', '-']);
     if safe.is_empty() { "unnamed".to_owned() } else { safe.to_owned() }
@@ -90,7 +91,8 @@ fn joined(parts: &[&str]) -> String {
 fn digest(parts: &[String]) -> Fingerprint {
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let hash = Sha256::digest(joined(&parts).as_bytes());
-    Fingerprint(hash[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    let first = hash[..8].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    Fingerprint(format!("{first:016x}"))
 }
 
 #[cfg(test)]

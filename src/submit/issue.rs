@@ -61,9 +61,9 @@ fn answer(case: &Case<'_>, now: Timestamp) -> String {
         }
         _ => symptom(case.incident, now),
     };
-    let cause = case.diagnosis.map(|diagnosis| format!(" {}", sentences(&diagnosis.cause))).unwrap_or_default();
+    let said = case.diagnosis.map(|diagnosis| format!(" {}", sentences(&diagnosis.cause))).unwrap_or_default();
     let impact = impact(case.incident, case.evidence).map(|impact| format!(" {impact}.")).unwrap_or_default();
-    format!("{first}{cause}{impact}\n**No pull request** ({}): {}", code(case.declined.code()), why(case.declined))
+    format!("{first}{said}{impact}\n**No pull request** ({}): {}", code(case.declined.code()), why(case.declined))
 }
 
 /// Why there is no pull request, as one sentence.

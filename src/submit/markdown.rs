@@ -18,7 +18,7 @@ const MAX_PROSE: usize = 1_200;
 pub fn prose(text: &str) -> String {
     let line = cut(&one_line(text), MAX_PROSE);
     let parts: Vec<&str> = line.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return words(&line, true);
     }
     let mut out = String::new();
@@ -171,8 +171,8 @@ pub fn plain(text: &str, max_chars: usize) -> String {
     for (i, c) in chars.iter().enumerate() {
         out.push(*c);
         let before = i.checked_sub(1).and_then(|i| chars.get(i));
-        let next = chars.get(i + 1).is_some_and(|next| next.is_ascii_alphanumeric());
-        let mention = *c == '@' && !before.is_some_and(|c| c.is_ascii_alphanumeric());
+        let next = chars.get(i + 1).is_some_and(char::is_ascii_alphanumeric);
+        let mention = *c == '@' && !before.is_some_and(char::is_ascii_alphanumeric);
         if next && (*c == '#' || mention) {
             out.push(' ');
         }

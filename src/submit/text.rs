@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::markdown::{code, cut, one_line, plain, prose};
-use super::{Context, diff};
+use super::{Context, FIX_TRAILER, SOURCE_TRAILER, diff};
 use crate::case::{Change, Cure, Declined, Fingerprint, Incident, Operation, Origin, Proposal};
 use crate::yaml::{FieldPath, Step};
 
@@ -93,7 +93,7 @@ fn words(change: &Change, cure: &Cure) -> Words {
                 && !from_tag.contains('/')
             {
                 (from, to) = (from_tag.to_owned(), to_tag.to_owned());
-                field.words = "image tag".to_owned();
+                field.words.push_str(" tag");
             }
             format!("from {from} to {to}")
         }
@@ -254,13 +254,18 @@ pub fn sentence(proposal: &Proposal) -> String {
         all => all.concat(),
     };
     let back = match &proposal.diagnosis.cure {
-        Cure::Revert { revision, .. } => format!(", as it was in {}", prose(revision)),
+        Cure::Revert { revision, .. } => format!(", as it was in {}", prose(&revision_words(revision))),
         _ => String::new(),
     };
     let lines = diff::changed_lines(&proposal.files);
     let rest =
         if lines > changes.len() { format!("{lines} lines change.") } else { "Nothing else changes.".to_owned() };
     format!("This {parts}{back}. {rest}")
+}
+
+/// A bare number is said to be a revision.
+fn revision_words(revision: &str) -> String {
+    if revision.chars().all(|c| c.is_ascii_digit()) { format!("revision {revision}") } else { revision.to_owned() }
 }
 
 /// `raises the memory limit of container web from 64Mi to 128Mi`
@@ -296,11 +301,11 @@ pub fn commit_message(title: &str, proposal: &Proposal, fingerprint: &Fingerprin
         format!("Said by {said_by}, with a confidence of {} of 100.", proposal.diagnosis.confidence),
     ];
     let paragraphs: Vec<String> = why.iter().map(|text| wrapped(&plain(&text.replace('`', ""), 1_000))).collect();
-    let mut trailers = vec![format!("{}: {fingerprint}", "KubeCure-Fix")];
+    let mut trailers = vec![format!("{FIX_TRAILER}: {fingerprint}")];
     let sources = proposal
         .locations
         .iter()
-        .map(|place| format!("KubeCure-Source: {}", trailer_value(&format!("{}#{}", place.file, place.path))));
+        .map(|place| format!("{SOURCE_TRAILER}: {}", trailer_value(&format!("{}#{}", place.file, place.path))));
     trailers.extend(sources);
     trailers.extend(ctx.trailers.iter().map(|(key, value)| format!("{}: {}", trailer_value(key), plain(value, 200))));
     format!("{title}\n\n{}\n\n{}\n", paragraphs.join("\n\n"), trailers.join("\n"))

@@ -19,7 +19,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use self::page::{Front, Page, State};
 use super::Forge;
-use crate::adapters::git::{self, Author, Change, Landed, Repo};
+use crate::adapters::git::{self, Author, Landed, NewCommit, Repo};
 use crate::case::{
     EntryKind, EntryState, Fingerprint, History, HistoryEntry, Issue, ObjectRef, PullRequest, Receipt, Request,
     Timestamp,
@@ -175,7 +175,7 @@ impl LocalForge {
             return Ok(exists(Some(entry), format!("#{} for {} is open; one at a time", entry.number, about.concat())));
         }
         let base = self.repo.base_branch()?;
-        let change = Change { branch: &request.branch, files: &request.files, message: &request.commit_message };
+        let change = NewCommit { branch: &request.branch, files: &request.files, message: &request.commit_message };
         let base_commit = self.repo.commit_id(Some(&format!("refs/heads/{base}")))?;
         let landed = self.repo.commit_on_branch(&change, base_commit, &Author::kubecure(self.now))?;
         match ours {

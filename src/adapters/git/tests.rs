@@ -29,7 +29,7 @@ const MESSAGE: &str = "shop/web: raise\n\nWhy.\n\nKubeCure-Fix: 0123456789abcdef
 
 fn commit(repo: &Repo, branch: &str, files: &[EditedFile], message: &str) -> Result<Landed> {
     let base = repo.commit_id(Some("main")).unwrap();
-    repo.commit_on_branch(&Change { branch, files, message }, base, &Author::kubecure(now()))
+    repo.commit_on_branch(&NewCommit { branch, files, message }, base, &Author::kubecure(now()))
 }
 
 /// A commit by a person, on a branch or on main.

@@ -10,11 +10,10 @@ use git2::{Commit, ErrorCode, FileMode, Oid, Signature, Time, Tree};
 use super::Repo;
 use crate::adapters::folder::is_plain;
 use crate::case::{EditedFile, Timestamp};
+use crate::submit::FIX_TRAILER;
 
 /// The committer of every commit that KubeCure makes. With the trailer, the mark of our own.
 pub const EMAIL: &str = "bot@kubecure.io";
-/// The trailer that carries the fingerprint.
-pub const TRAILER: &str = "KubeCure-Fix";
 /// All our branches begin with this.
 const BRANCHES: &str = "kubecure/";
 /// So many commits of the base branch are searched for our trailer.
@@ -42,7 +41,7 @@ impl Author {
 
 /// What is to be committed.
 #[derive(Clone, Copy, Debug)]
-pub struct Change<'a> {
+pub struct NewCommit<'a> {
     /// Begins with `kubecure/`.
     pub branch: &'a str,
     pub files: &'a [EditedFile],
@@ -82,7 +81,7 @@ impl Repo {
     ///
     /// Refuses when a file at the base is not what was edited, when a path leaves the repository or leads through a
     /// symlink, when the branch is not one of ours by name, and when a commit on it is not ours by content.
-    pub fn commit_on_branch(&self, change: &Change<'_>, base: Oid, author: &Author) -> Result<Landed> {
+    pub fn commit_on_branch(&self, change: &NewCommit<'_>, base: Oid, author: &Author) -> Result<Landed> {
         self.check_branch_name(change.branch)?;
         let base = self.inner.find_commit(base).context("the base commit is not in the repository")?;
         let tree = self.edited_tree(&base.tree()?, change.files)?;
@@ -166,7 +165,7 @@ impl Repo {
     ///
     /// Its base may be older and the prose of its message different: neither is worth a new commit and another run
     /// of everybody's CI.
-    fn holds(&self, commit: &Commit<'_>, change: &Change<'_>) -> Result<bool> {
+    fn holds(&self, commit: &Commit<'_>, change: &NewCommit<'_>) -> Result<bool> {
         let same_words = commit.message().is_ok_and(|message| essence(message) == essence(change.message));
         if !same_words || commit.parent_count() != 1 {
             return Ok(false);
@@ -244,7 +243,7 @@ fn is_ours(commit: &Commit<'_>) -> bool {
 }
 
 fn fixes(message: &str) -> impl Iterator<Item = &str> {
-    message.lines().filter_map(|line| line.trim().strip_prefix(TRAILER)?.strip_prefix(':').map(str::trim))
+    message.lines().filter_map(|line| line.trim().strip_prefix(FIX_TRAILER)?.strip_prefix(':').map(str::trim))
 }
 
 /// Subject and trailers of a message.

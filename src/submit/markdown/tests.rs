@@ -72,6 +72,7 @@ pub(in crate::submit) const HOSTILE: &[&str] = &[
     "\u{202e}gnp.exe\u{202c} zero\u{200b}width",
     "commit 2f1a9c0d and 0123456789abcdef0123456789abcdef01234567",
     ":tada: :100:",
+    "good:tada",
     "$\\frac{1}{2}$ &lt;b&gt; &#64;alice",
     "[^1] [x]: https://evil.example",
     "line\r\nline\u{2028}line\u{85}line",

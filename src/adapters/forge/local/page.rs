@@ -8,10 +8,9 @@ use std::fmt::Write;
 use serde::Deserialize;
 
 use crate::case::{EntryKind, Timestamp};
+use crate::submit::{BEGIN, END};
 
 const FENCE: &str = "---\n";
-const BEGIN: &str = "<!-- kubecure:begin -->";
-const END: &str = "<!-- kubecure:end -->";
 
 /// What stands before the body.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
