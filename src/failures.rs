@@ -29,13 +29,18 @@ pub trait Failure: Sync {
 pub mod oom_killed;
 pub mod security_context;
 pub mod config_missing;
+pub mod image_pull;
 
 #[cfg(test)]
 mod trial;
 
 /// Every failure. Specific before general: the first to claim a container keeps it.
-pub const ALL: &[&dyn Failure] =
-    &[&oom_killed::OomKilled, &security_context::SecurityContext, &config_missing::ConfigMissing];
+pub const ALL: &[&dyn Failure] = &[
+    &oom_killed::OomKilled,
+    &security_context::SecurityContext,
+    &config_missing::ConfigMissing,
+    &image_pull::ImagePull,
+];
 
 /// A failure by its id.
 pub fn by_id(id: &str) -> Option<&'static dyn Failure> {
