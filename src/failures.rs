@@ -30,6 +30,7 @@ pub mod oom_killed;
 pub mod security_context;
 pub mod config_missing;
 pub mod image_pull;
+pub mod run_error;
 
 #[cfg(test)]
 mod trial;
@@ -40,6 +41,7 @@ pub const ALL: &[&dyn Failure] = &[
     &security_context::SecurityContext,
     &config_missing::ConfigMissing,
     &image_pull::ImagePull,
+    &run_error::RunError,
 ];
 
 /// A failure by its id.
