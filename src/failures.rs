@@ -31,6 +31,7 @@ pub mod security_context;
 pub mod config_missing;
 pub mod image_pull;
 pub mod run_error;
+pub mod evicted;
 
 #[cfg(test)]
 mod trial;
@@ -42,6 +43,7 @@ pub const ALL: &[&dyn Failure] = &[
     &config_missing::ConfigMissing,
     &image_pull::ImagePull,
     &run_error::RunError,
+    &evicted::Evicted,
 ];
 
 /// A failure by its id.
