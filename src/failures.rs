@@ -32,6 +32,7 @@ pub mod config_missing;
 pub mod image_pull;
 pub mod run_error;
 pub mod evicted;
+pub mod crash_loop;
 
 #[cfg(test)]
 mod trial;
@@ -44,6 +45,7 @@ pub const ALL: &[&dyn Failure] = &[
     &image_pull::ImagePull,
     &run_error::RunError,
     &evicted::Evicted,
+    &crash_loop::CrashLoop,
 ];
 
 /// A failure by its id.

@@ -12,7 +12,7 @@ static TELLING: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a constant pattern")
 });
 static ERROR: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)\b(error|err|exception|traceback|failed|failure|cannot|could not|couldn't|unable|denied|refused|not found|no such|missing|invalid|required|unexpected|bad|already exists|does not exist)\b|\b\w+(Error|Exception)\b")
+    Regex::new(r"(?i)\b(error|err|exception|traceback|failed|failure|cannot|can't|could not|couldn't|unable|denied|refused|not found|no such|missing|invalid|required|unexpected|bad|already exists|does not exist)\b|\b\w+(Error|Exception)\b")
         .expect("a constant pattern")
 });
 
