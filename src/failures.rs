@@ -33,6 +33,7 @@ pub mod image_pull;
 pub mod run_error;
 pub mod evicted;
 pub mod crash_loop;
+pub mod job_failed;
 
 #[cfg(test)]
 mod trial;
@@ -46,6 +47,7 @@ pub const ALL: &[&dyn Failure] = &[
     &run_error::RunError,
     &evicted::Evicted,
     &crash_loop::CrashLoop,
+    &job_failed::JobFailed,
 ];
 
 /// A failure by its id.
