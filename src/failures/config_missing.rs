@@ -274,31 +274,9 @@ fn back(evidence: &Evidence, finding: &Finding, missing: &Missing) -> Option<Dia
 
 /// The reference says almost the name of what exists.
 fn near(evidence: &Evidence, missing: &Missing) -> Option<Diagnosis> {
-    let known = known(evidence, missing);
-    let mut grounds = grounds(missing);
-    let to = match &missing.key {
-        Some(key) => {
-            let keys = known.get(&missing.object.name)?;
-            let Near::One(to) = nearest(key, keys.iter().map(String::as_str)) else { return None };
-            grounds
-                .push(ground(ONE_CANDIDATE, format!("exactly one key of {} is nearly the same: {to}", missing.object)));
-            to
-        }
-        None => {
-            let Near::One(to) = nearest(&missing.object.name, known.keys().map(String::as_str)) else { return None };
-            grounds.push(ground(
-                ONE_CANDIDATE,
-                format!("exactly one {} of the namespace is nearly the same: {to}", missing.kind),
-            ));
-            let has = |keys: &[String]| !keys.is_empty() && keys.iter().all(|key| known[&to].contains(key));
-            let wanted = wanted_keys(evidence, missing);
-            if has(&wanted) {
-                grounds.push(ground(AGREES, format!("{to} has the key that is asked for: {}", wanted.join(", "))));
-            } else if missing.kind == "Secret" || !wanted.is_empty() {
-                return None; // another object with another content
-            }
-            to
-        }
+    let (to, grounds) = match &missing.key {
+        Some(key) => near_key(evidence, missing, key)?,
+        None => near_name(evidence, missing)?,
     };
     let changes = changes(evidence, missing, &to);
     if changes.is_empty() {
@@ -311,6 +289,32 @@ fn near(evidence: &Evidence, missing: &Missing) -> Option<Diagnosis> {
     };
     let cure = Cure::Repair { changes, help: format!("correct the {field} to {to}"), hold: None };
     Some(rule(cause, because(evidence, missing), grounds, cure))
+}
+
+fn near_key(evidence: &Evidence, missing: &Missing, key: &str) -> Option<(String, Vec<Ground>)> {
+    let known = known(evidence, missing);
+    let keys = known.get(&missing.object.name)?;
+    let Near::One(to) = nearest(key, keys.iter().map(String::as_str)) else { return None };
+    let mut grounds = grounds(missing);
+    grounds.push(ground(ONE_CANDIDATE, format!("exactly one key of {} is nearly the same: {to}", missing.object)));
+    Some((to, grounds))
+}
+
+/// Only an object that has what is asked of it: another one may have nearly that name and another content.
+fn near_name(evidence: &Evidence, missing: &Missing) -> Option<(String, Vec<Ground>)> {
+    let known = known(evidence, missing);
+    let Near::One(to) = nearest(&missing.object.name, known.keys().map(String::as_str)) else { return None };
+    let mut grounds = grounds(missing);
+    let only = format!("exactly one {} of the namespace is nearly the same: {to}", missing.kind);
+    grounds.push(ground(ONE_CANDIDATE, only));
+    let wanted = wanted_keys(evidence, missing);
+    if wanted.is_empty() && missing.kind == "Secret" || !wanted.iter().all(|key| known[&to].contains(key)) {
+        return None;
+    }
+    if !wanted.is_empty() {
+        grounds.push(ground(AGREES, format!("{to} has what is asked of it: {}", wanted.join(", "))));
+    }
+    Some((to, grounds))
 }
 
 /// The keys that the workloads of the incident want from the missing object.

@@ -72,7 +72,7 @@ enum Why {
 }
 
 static CONTAINER_LIMIT: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"Container (\S+) exceeded its local ephemeral storage limit"#).expect("a constant pattern")
+    Regex::new(r"Container (\S+) exceeded its local ephemeral storage limit").expect("a constant pattern")
 });
 static EMPTY_DIR: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r#"Usage of EmptyDir volume "([^"]+)" exceeds the limit"#).expect("a constant pattern")

@@ -62,7 +62,7 @@ const REASONS: [&str; 7] = [
     "ContainerCannotRun",
 ];
 
-/// Reason and text of a start that failed: how it waits now, or how it ended (behind a CrashLoopBackOff, too).
+/// Reason and text of a start that failed: how it waits now, or how it ended (behind a back-off, too).
 fn failed_start<'s>(instance: &Instance<'s>) -> Option<(&'s str, &'s str)> {
     let (reason, message) = (instance.waiting_reason(), instance.waiting_message());
     let of_sub_path = reason == "CreateContainerConfigError" && message.contains("failed to prepare subPath");
