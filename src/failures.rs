@@ -28,16 +28,27 @@ pub trait Failure: Sync {
 
 pub mod oom_killed;
 pub mod security_context;
+pub mod config_missing;
+pub mod image_pull;
+pub mod run_error;
+pub mod evicted;
+pub mod crash_loop;
+pub mod job_failed;
 pub mod service_no_endpoints;
 
 #[cfg(test)]
 mod trial;
 
 /// Every failure. Specific before general: the first to claim a container keeps it.
-#[rustfmt::skip] // one line each: adding a failure is adding a line
 pub const ALL: &[&dyn Failure] = &[
     &oom_killed::OomKilled,
     &security_context::SecurityContext,
+    &config_missing::ConfigMissing,
+    &image_pull::ImagePull,
+    &run_error::RunError,
+    &evicted::Evicted,
+    &crash_loop::CrashLoop,
+    &job_failed::JobFailed,
     &service_no_endpoints::ServiceNoEndpoints,
 ];
 

@@ -69,7 +69,7 @@ pub fn revert(evidence: &Evidence, workload: &ObjectRef, blamed: impl Fn(&FieldP
 
 impl Difference {
     /// The change that restores the old value.
-    fn back(&self, template: &Template) -> Change {
+    pub fn back(&self, template: &Template) -> Change {
         let operation = match (&self.old, &self.new) {
             (Some(old), Some(new)) => Operation::Set { from: new.clone(), to: old.clone() },
             (Some(old), None) => Operation::Add { value: old.clone() },

@@ -12,9 +12,12 @@ static TELLING: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a constant pattern")
 });
 static ERROR: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)\b(error|err|exception|traceback|failed|failure|cannot|could not|couldn't|unable|denied|refused|not found|no such|missing|invalid|required|unexpected|bad|already exists|does not exist)\b|\b\w+(Error|Exception)\b")
+    Regex::new(r"(?i)\b(error|err|exception|traceback|failed|failure|cannot|can't|could not|couldn't|unable|denied|refused|not found|no such|missing|invalid|required|unexpected|bad|already exists|does not exist)\b|\b\w+(Error|Exception)\b")
         .expect("a constant pattern")
 });
+
+static LOGFMT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"\b(?:msg|message)="((?:[^"\\]|\\.)*)""#).expect("a constant pattern"));
 
 /// How much a line tells: 3 fatal, 2 error, 1 the last words before the end, 0 nothing.
 pub fn weight(line: &str) -> u8 {
@@ -91,8 +94,6 @@ pub fn message(line: &str) -> String {
         let text = ["msg", "message", "error", "err"].iter().find_map(|key| fields.get(*key)?.as_str());
         return text.unwrap_or(line).to_owned();
     }
-    static LOGFMT: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r#"\b(?:msg|message)="((?:[^"\\]|\\.)*)""#).expect("a constant pattern"));
     match LOGFMT.captures(line) {
         Some(found) => found[1].replace("\\\"", "\""),
         None => line.trim().to_owned(),

@@ -100,7 +100,7 @@ fn said_by_status(evidence: &Evidence) -> Vec<Ground> {
     });
     match runs.max() {
         Some(seconds @ 0..=60) => {
-            grounds.push(ground(AGREES, format!("it ends {seconds} s after its start: it does not fit even then")))
+            grounds.push(ground(AGREES, format!("it ends {seconds} s after its start: it does not fit even then")));
         }
         Some(seconds @ 3600..) => {
             grounds.push(doubt(
@@ -141,7 +141,7 @@ fn heap_above_limit(evidence: &Evidence, container: &Part<'_>, limit: &Part<'_>)
     Some(person(cause, because(evidence), said_by_status(evidence), why, Vec::new()))
 }
 
-/// `-Xmx512m` of a JVM, `--max-old-space-size=512` (MiB) of Node.
+/// `-Xmx512m` of a JVM, `--max-old-space-size=512` (in MiB) of Node.
 fn heap_flag(words: &str) -> Option<(String, Quantity)> {
     let number = |at: usize| -> (String, String) {
         let digits: String = words[at..].chars().take_while(char::is_ascii_digit).collect();
