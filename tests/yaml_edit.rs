@@ -3,6 +3,7 @@
 //! What `edit` returns must be what was asked for by the word of serde-saphyr (YAML 1.2, with the words of 1.1) and of
 //! libyaml (YAML 1.1), and every byte outside of the change must be as it was. Everything else must be a refusal.
 #![expect(clippy::disallowed_methods, reason = "the files that are edited are read from the disk")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests, although not all of it stands in one")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -80,40 +80,39 @@ fn read(text: &str, start: usize) -> Option<Tape<'_>> {
     alone.then_some(tape)
 }
 
-/// Lines around the change that mean the same when they are read alone, and the items in them: an entry or item of a
-/// block collection that begins its line and is followed by a sibling, whose line ends whatever was open before.
+/// Lines around the change that mean the same when they are read alone, and the items in them: the smallest entry or
+/// item of block collections that begins its line. What follows is a sibling of it or of what it lies in, or the
+/// document ends; either ends whatever was open before.
 fn window(text: &str, tape: &Tape<'_>, splices: &[Splice], effect: &Effect) -> Option<(Range<usize>, Range<usize>)> {
     let (first, last) = (splices.first()?.0.start, splices.last()?.0.end);
     let replaced = effect.value.as_ref().filter(|_| !effect.gone.is_empty()).map(|_| effect.gone.start);
     let chain: Vec<usize> = effect.within.iter().copied().chain(replaced).collect();
-    for pair in chain.windows(2).rev() {
-        let (container, inner) = (pair[0], pair[1]);
-        let kind = tape.items[container].kind;
-        let (head, start) = match kind {
-            Kind::Map(Block) => {
-                let key = tape.children(container).step_by(2).take_while(|&key| key < inner).last()?;
-                (key, tape.items[key].outer)
-            }
-            Kind::List(Block) => (inner, text[..tape.items[inner].outer].rfind('-')?),
-            _ => continue,
+    let mut end = tape.span.end;
+    let mut best = None;
+    for pair in chain.windows(2) {
+        let (container, inner) = (&tape.items[pair[0]], pair[1]);
+        let is_list = match container.kind {
+            Kind::List(Block) => true,
+            Kind::Map(Block) => false,
+            _ => break,
         };
+        let starts_at = |item: usize| {
+            let outer = tape.items[item].outer;
+            let at = if is_list { text[..outer].rfind('-')? } else { outer };
+            lines::is_first(text, at).then(|| lines::start(text, at))
+        };
+        let head =
+            if is_list { inner } else { tape.children(pair[0]).step_by(2).take_while(|&key| key < inner).last()? };
         let next = tape.items[inner].next;
-        if next >= tape.items[container].next {
-            continue;
+        if next < container.next {
+            end = starts_at(next)?;
         }
-        let sibling = match kind {
-            Kind::List(_) => text[..tape.items[next].outer].rfind('-')?,
-            _ => tape.items[next].outer,
-        };
-        if !(lines::is_first(text, start) && lines::is_first(text, sibling)) {
-            continue;
-        }
-        let range = lines::start(text, start)..lines::start(text, sibling);
-        if range.start < first && last < range.end {
-            return Some((range, head..next));
+        match starts_at(head) {
+            Some(start) if start < first && last < end => best = Some((start..end, head..next)),
+            _ => {}
         }
     }
-    None
+    best
 }
 
 /// Where the splices move the places between them.
