@@ -27,10 +27,17 @@ pub trait Failure: Sync {
 }
 
 pub mod oom_killed;
+pub mod hpa_failing;
 pub mod service_no_endpoints;
+pub mod ingress_backend;
 
 /// Every failure. Specific before general: the first to claim a container keeps it.
-pub const ALL: &[&dyn Failure] = &[&oom_killed::OomKilled, &service_no_endpoints::ServiceNoEndpoints];
+pub const ALL: &[&dyn Failure] = &[
+    &oom_killed::OomKilled,
+    &hpa_failing::HpaFailing,
+    &service_no_endpoints::ServiceNoEndpoints,
+    &ingress_backend::IngressBackend,
+];
 
 /// A failure by its id.
 pub fn by_id(id: &str) -> Option<&'static dyn Failure> {
