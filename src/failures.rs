@@ -27,6 +27,7 @@ pub trait Failure: Sync {
 }
 
 pub mod oom_killed;
+pub mod pvc_pending;
 pub mod hpa_failing;
 pub mod service_no_endpoints;
 pub mod ingress_backend;
@@ -34,6 +35,7 @@ pub mod ingress_backend;
 /// Every failure. Specific before general: the first to claim a container keeps it.
 pub const ALL: &[&dyn Failure] = &[
     &oom_killed::OomKilled,
+    &pvc_pending::PvcPending,
     &hpa_failing::HpaFailing,
     &service_no_endpoints::ServiceNoEndpoints,
     &ingress_backend::IngressBackend,
