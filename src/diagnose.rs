@@ -9,6 +9,7 @@ pub mod injection;
 pub mod logs;
 pub mod near;
 pub mod next;
+pub mod nodes;
 pub mod objects;
 pub mod quantity;
 pub mod services;

@@ -27,6 +27,7 @@ pub trait Failure: Sync {
 }
 
 pub mod oom_killed;
+pub mod unschedulable;
 pub mod pvc_pending;
 pub mod hpa_failing;
 pub mod service_no_endpoints;
@@ -35,6 +36,7 @@ pub mod ingress_backend;
 /// Every failure. Specific before general: the first to claim a container keeps it.
 pub const ALL: &[&dyn Failure] = &[
     &oom_killed::OomKilled,
+    &unschedulable::Unschedulable,
     &pvc_pending::PvcPending,
     &hpa_failing::HpaFailing,
     &service_no_endpoints::ServiceNoEndpoints,
