@@ -28,6 +28,7 @@ pub trait Failure: Sync {
 
 pub mod oom_killed;
 pub mod unschedulable;
+pub mod quota_exceeded;
 pub mod pvc_pending;
 pub mod hpa_failing;
 pub mod service_no_endpoints;
@@ -37,6 +38,7 @@ pub mod ingress_backend;
 pub const ALL: &[&dyn Failure] = &[
     &oom_killed::OomKilled,
     &unschedulable::Unschedulable,
+    &quota_exceeded::QuotaExceeded,
     &pvc_pending::PvcPending,
     &hpa_failing::HpaFailing,
     &service_no_endpoints::ServiceNoEndpoints,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::case::{Node, Snapshot};
 use crate::diagnose::quantity::Quantity;
 use crate::diagnose::template::{Part, Template};
-use crate::yaml::FieldPath;
+use crate::yaml::{FieldPath, Step};
 
 /// A label that a node must have: an entry of `nodeSelector`, or a value of a required node affinity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +73,13 @@ pub fn largest(snapshot: &Snapshot, resource: &str) -> Option<Quantity> {
 pub fn asked<'t>(container: &Part<'t>, resource: &str) -> Option<Part<'t>> {
     let of = |which: &str| container.get(which).and_then(|map| map.key(resource));
     of("resources.requests").or_else(|| of("resources.limits"))
+}
+
+/// Whether a field is a container's request or limit of this resource, or a map that holds it.
+pub fn is_of(path: &FieldPath, resource: &str) -> bool {
+    let Some((_, last)) = path.split_last() else { return false };
+    let is = |key: &str| *last == Step::Key(key.to_owned());
+    path.to_string().contains(".resources") && (is(resource) || ["resources", "requests", "limits"].into_iter().any(is))
 }
 
 /// What a pod asks for: the sum of its containers and sidecars, at least the largest init container, plus overhead.

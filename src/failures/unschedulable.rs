@@ -9,13 +9,13 @@ use crate::detect::{Claims, count, earliest, pod_events, pod_ref, pods};
 use crate::diagnose::changes::{add, remove, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
-use crate::diagnose::nodes::{Demand, asked, demands, largest, request, values_of};
+use crate::diagnose::nodes::{Demand, asked, demands, is_of, largest, request, values_of};
 use crate::diagnose::quantity::Quantity;
 use crate::diagnose::template::Template;
 use crate::diagnose::{next, person, rule, went_back};
 use crate::failures::{Failure, pvc_pending};
 use crate::review::policy::Policy;
-use crate::yaml::{FieldPath, Step};
+use crate::yaml::FieldPath;
 
 /// No node takes the pod.
 pub struct Unschedulable;
@@ -296,12 +296,7 @@ fn too_large(case: &Case<'_>) -> Option<Diagnosis> {
     let cause = format!("the pod asks for {asks} {resource} ({who}), and the largest node has {most} to give");
     let mut grounds = case.grounds(&format!("Insufficient {resource}"));
     grounds.push(ground(AGREES, format!("no node could hold it even if it were empty ({asks} of {most})")));
-    let blamed = |path: &FieldPath| {
-        let text = path.to_string();
-        let whole = ["resources", "requests", "limits"].iter().any(|part| text.ends_with(part));
-        text.contains(".resources")
-            && (whole || path.split_last().is_some_and(|(_, last)| *last == Step::Key(resource.to_owned())))
-    };
+    let blamed = |path: &FieldPath| is_of(path, resource);
     let was = |was: &str| format!("{cause}; {was}");
     let back = went_back(case.evidence, workload, blamed, was, because(), grounds.clone());
     back.filter(|back| !back.changes().is_empty()).or_else(|| {
