@@ -29,6 +29,7 @@ pub trait Failure: Sync {
 pub mod oom_killed;
 pub mod unschedulable;
 pub mod quota_exceeded;
+pub mod replica_create_failed;
 pub mod pvc_pending;
 pub mod hpa_failing;
 pub mod service_no_endpoints;
@@ -39,6 +40,7 @@ pub const ALL: &[&dyn Failure] = &[
     &oom_killed::OomKilled,
     &unschedulable::Unschedulable,
     &quota_exceeded::QuotaExceeded,
+    &replica_create_failed::ReplicaCreateFailed,
     &pvc_pending::PvcPending,
     &hpa_failing::HpaFailing,
     &service_no_endpoints::ServiceNoEndpoints,
