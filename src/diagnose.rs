@@ -11,6 +11,7 @@ pub mod near;
 pub mod next;
 pub mod nodes;
 pub mod objects;
+pub mod probes;
 pub mod quantity;
 pub mod services;
 pub mod template;

@@ -27,6 +27,7 @@ pub trait Failure: Sync {
 }
 
 pub mod oom_killed;
+pub mod probe_failing;
 pub mod unschedulable;
 pub mod quota_exceeded;
 pub mod replica_create_failed;
@@ -38,6 +39,7 @@ pub mod ingress_backend;
 /// Every failure. Specific before general: the first to claim a container keeps it.
 pub const ALL: &[&dyn Failure] = &[
     &oom_killed::OomKilled,
+    &probe_failing::ProbeFailing,
     &unschedulable::Unschedulable,
     &quota_exceeded::QuotaExceeded,
     &replica_create_failed::ReplicaCreateFailed,
