@@ -3,11 +3,12 @@
 //! A log line cannot harm a rule. But whoever writes such lines hopes for a reader that obeys, and an incident that
 //! somebody tries to steer is one that a person should see: it ends in an Issue, never in a pull request.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::RegexSet;
 
-use crate::case::{Evidence, ItemSource, Quote};
+use crate::case::{Evidence, Item, ItemSource, Quote};
 
 /// Phrases that address a reader who takes orders, and change requests that no program logs about itself.
 static INSTRUCTIONS: LazyLock<RegexSet> = LazyLock::new(|| {
@@ -30,9 +31,23 @@ static INSTRUCTIONS: LazyLock<RegexSet> = LazyLock::new(|| {
 /// only in part: messages, image names and arguments are anyone's, so everything is looked at.
 pub fn suspected(evidence: &Evidence) -> Option<Quote> {
     let from_outside = |source: &ItemSource| !matches!(source, ItemSource::Spec(_));
-    let hit =
-        evidence.items.iter().position(|item| from_outside(&item.source) && reads_like_an_instruction(&item.text));
+    let suspect = |item: &Item| from_outside(&item.source) && reads_like_an_instruction(&words_of_others(item));
+    let hit = evidence.items.iter().position(suspect);
     hit.map(|item| Quote { item, text: evidence.items[item].text.clone() })
+}
+
+/// Text without what the API server itself says: Pod Security admission lists what a pod "must set". Only where the
+/// API server speaks; the same words in a log or a termination message are somebody's.
+fn words_of_others(item: &Item) -> Cow<'_, str> {
+    let of_admission = match &item.source {
+        ItemSource::Status(_) => true,
+        ItemSource::Event { reason, .. } => reason == "FailedCreate",
+        _ => false,
+    };
+    if of_admission && item.text.contains("violates PodSecurity \"") {
+        return item.text.replace("\" must set securityContext.", "\" ").into();
+    }
+    item.text.as_str().into()
 }
 
 /// Whether text addresses a machine that takes orders.
@@ -54,6 +69,17 @@ mod tests {
         ] {
             assert!(reads_like_an_instruction(line), "{line}");
         }
+    }
+
+    #[test]
+    fn what_pod_security_demands_is_no_order_unless_a_log_says_it() {
+        let object = crate::case::ObjectRef::new("apps/v1", "ReplicaSet", Some("a"), "b");
+        let text = "violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false (container \"app\" must set securityContext.allowPrivilegeEscalation=false)";
+        let item = |source| Item { source, text: text.to_owned(), at: None };
+        let event = item(ItemSource::Event { about: object.clone(), reason: "FailedCreate".to_owned() });
+        assert!(!reads_like_an_instruction(&words_of_others(&event)));
+        let unhealthy = item(ItemSource::Event { about: object, reason: "Unhealthy".to_owned() });
+        assert!(reads_like_an_instruction(&words_of_others(&unhealthy)));
     }
 
     #[test]

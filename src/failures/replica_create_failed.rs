@@ -1,0 +1,447 @@
+#![doc = include_str!("replica_create_failed.md")]
+
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+use serde_json::{Value, json};
+
+use crate::case::{Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Quote, Shared, Snapshot};
+use crate::detect::{Claims, FailedCreate, count, failed_creates};
+use crate::diagnose::changes::{add, set};
+use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
+use crate::diagnose::near::{Near, listed, nearest};
+use crate::diagnose::quantity::Quantity;
+use crate::diagnose::template::{Part, Template};
+use crate::diagnose::{next, nodes, person, rule, went_back};
+use crate::failures::Failure;
+use crate::review::policy::Policy;
+use crate::yaml::FieldPath;
+
+/// The API server refuses to make the pods of a workload.
+pub struct ReplicaCreateFailed;
+
+const ID: FailureId = FailureId("replica-create-failed");
+
+static BOUND: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?<side>maximum|minimum) (?<resource>\S+) usage per (?<per>Container|Pod) is (?<bound>\w[\w.]*\w|\w), but (?<which>limit|request) is (?<value>\w[\w.]*\w|\w)")
+        .expect("a constant pattern")
+});
+static REFERENCE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"serviceaccount "(?<account>[^"]+)" not found|no PriorityClass with name (?<priority>\S+) was found|RuntimeClass "(?<runtime>[^"]+)" not found"#)
+        .expect("a constant pattern")
+});
+static WEBHOOK: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"failed calling webhook "(?<name>[^"]+)""#).expect("a constant pattern"));
+static STANDARD: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"violates PodSecurity "(?<standard>[^"]+)": "#).expect("a constant pattern"));
+static CONTAINERS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"containers? (?<names>"[^"]+"(?:, "[^"]+")*) must"#).expect("a constant pattern"));
+
+impl Failure for ReplicaCreateFailed {
+    fn id(&self) -> FailureId {
+        ID
+    }
+
+    fn page(&self) -> &'static str {
+        include_str!("replica_create_failed.md")
+    }
+
+    fn detect(&self, snapshot: &Snapshot, claims: &Claims) -> Vec<Finding> {
+        let unclaimed = |failed: &FailedCreate| {
+            !claims.findings().iter().any(|f| f.failure.0 == "quota-exceeded" && f.workload == failed.workload)
+        };
+        failed_creates(snapshot).into_iter().filter(unclaimed).map(finding).collect()
+    }
+
+    fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {
+        let finding = evidence.incident.first();
+        let failed = failed_creates(&evidence.snapshot).into_iter().find(|f| f.workload == finding.workload)?;
+        let answer = Template::of(&evidence.snapshot, &finding.workload).and_then(|template| {
+            let case = Case { evidence, template, said: failed.message.clone() };
+            reference(&case).or_else(|| bounds(&case)).or_else(|| pod_security(&case))
+        });
+        Some(answer.unwrap_or_else(|| told(evidence, &failed)))
+    }
+}
+
+fn finding(failed: FailedCreate) -> Finding {
+    let webhook = WEBHOOK.captures(&failed.message).map(|found| Shared::Webhook(found["name"].to_owned()));
+    Finding {
+        failure: ID,
+        workload: failed.workload,
+        container: None,
+        symptom: format!("gets no pods: {}", short(&failed.message)),
+        since: failed.since,
+        pods: Vec::new(),
+        shared: webhook,
+    }
+}
+
+/// The refusal, without the list of all that Pod Security demands.
+fn short(message: &str) -> String {
+    let Some(found) = STANDARD.captures(message) else { return message.to_owned() };
+    let demands = found.get(0).map_or(0, |all| clauses(&message[all.end()..]).len());
+    format!("violates PodSecurity \"{}\" in {}", &found["standard"], count(demands, "point"))
+}
+
+/// What the rules of this failure look at.
+struct Case<'e> {
+    evidence: &'e Evidence,
+    template: Template,
+    /// The API server's words.
+    said: String,
+}
+
+impl Case<'_> {
+    fn workload(&self) -> &ObjectRef {
+        &self.template.workload
+    }
+
+    fn because(&self) -> Vec<Option<Quote>> {
+        vec![self.evidence.quote(&self.said)]
+    }
+
+    /// Back to the last healthy revision, if it says so by itself.
+    fn back(&self, blamed: impl Fn(&FieldPath) -> bool, cause: &str, grounds: &[Ground]) -> Option<Diagnosis> {
+        let was = |was: &str| format!("{cause}; {was}");
+        let back = went_back(self.evidence, self.workload(), blamed, was, self.because(), grounds.to_vec());
+        back.filter(|back| !back.changes().is_empty())
+    }
+}
+
+/// A name in the pod's specification that stands for nothing: ServiceAccount, PriorityClass, RuntimeClass.
+fn reference(case: &Case<'_>) -> Option<Diagnosis> {
+    let found = REFERENCE.captures(&case.said)?;
+    let workload = case.workload();
+    let here = workload.namespace.as_deref();
+    let (kind, field, scope, wanted) = [
+        ("account", "ServiceAccount", "serviceAccountName", here),
+        ("priority", "PriorityClass", "priorityClassName", None),
+        ("runtime", "RuntimeClass", "runtimeClassName", None),
+    ]
+    .into_iter()
+    .find_map(|(group, kind, field, scope)| Some((kind, field, scope, found.name(group)?.as_str())))?;
+    let snapshot = &*case.evidence.snapshot;
+    let cause = format!("the pod names {kind} {wanted}, which does not exist");
+    let mut grounds = vec![ground(STATUS_NAMES_IT, format!("the API server says that {kind} {wanted} is not found"))];
+    let inner = FieldPath::keys(&["spec", field]);
+    if let Some(back) = case.back(|path| *path == inner, &cause, &grounds) {
+        return Some(back);
+    }
+    let names = snapshot.names_of(kind, scope);
+    let known = snapshot.kinds.contains(kind);
+    let Near::One(near) = nearest(wanted, names.iter().copied()) else {
+        let why = if known {
+            format!(
+                "{kind} {wanted} must be made, or another one named: no single one has nearly that name; there are {}",
+                listed(names)
+            )
+        } else {
+            format!("{kind} {wanted} must be made, or another one named; which exist was not read")
+        };
+        let commands = vec![next::list(kind, scope), next::yaml(workload)];
+        return Some(person(cause, case.because(), grounds, why, commands));
+    };
+    grounds.push(ground(ONE_CANDIDATE, format!("{near} is the only {kind} with nearly that name")));
+    if workload.name == near {
+        grounds.push(ground(AGREES, format!("{kind} and workload have the same name")));
+    }
+    let changes = vec![set(workload, case.template.path(&inner), wanted, near.as_str())];
+    let cure = Cure::Repair { changes, help: format!("name {kind} {near}"), hold: None };
+    Some(rule(cause, case.because(), grounds, cure))
+}
+
+/// A LimitRange: the admission names the bound and the value that breaks it.
+fn bounds(case: &Case<'_>) -> Option<Diagnosis> {
+    let broken: Vec<Captures<'_>> = BOUND.captures_iter(&case.said).collect();
+    let first = broken.first()?;
+    let cause = broken.iter().map(|b| in_words(b)).collect::<Vec<_>>().join("; ");
+    let mut grounds = vec![ground(
+        STATUS_NAMES_IT,
+        format!("the API server names the bound {} and the value {}", &first["bound"], &first["value"]),
+    )];
+    let blamed = |path: &FieldPath| broken.iter().any(|b| nodes::is_of(path, &b["resource"]));
+    if let Some(back) = case.back(blamed, &cause, &grounds) {
+        return Some(back);
+    }
+    let fixes: Result<Vec<(Change, String)>, String> = broken.iter().map(|b| bound(case, b)).collect();
+    let fixes = match fixes {
+        Ok(fixes) => fixes,
+        Err(why) => {
+            let limits = format!("kubectl get limitrange -n {} -o yaml", case.workload().ns());
+            return Some(person(cause, case.because(), grounds, why, vec![limits, next::yaml(case.workload())]));
+        }
+    };
+    let (changes, said): (Vec<Change>, Vec<String>) = fixes.into_iter().unzip();
+    grounds.push(ground(ONE_CANDIDATE, said.join("; ")));
+    grounds.extend(range_agrees(case, first));
+    let lowered = &first["side"] == "maximum";
+    if lowered {
+        grounds.push(doubt(5, "whether it does with less is not known"));
+    }
+    let word = if lowered { "lower" } else { "raise" };
+    let help = format!("{word} the {} to {}", &first["which"], &first["bound"]);
+    let mut diagnosis = rule(cause, case.because(), grounds, Cure::Repair { changes, help, hold: None });
+    if lowered {
+        diagnosis
+            .unchecked
+            .push(format!("whether the container does with {} of {}", &first["bound"], &first["resource"]));
+    }
+    Some(diagnosis)
+}
+
+fn in_words(broken: &Captures<'_>) -> String {
+    let side = if &broken["side"] == "maximum" { "at most" } else { "at least" };
+    format!(
+        "a LimitRange allows {side} {} of {} per {}, and the {} is {}",
+        &broken["bound"],
+        &broken["resource"],
+        broken["per"].to_lowercase(),
+        &broken["which"],
+        &broken["value"]
+    )
+}
+
+/// The one container with that value gets the bound, if its other side leaves room.
+fn bound(case: &Case<'_>, broken: &Captures<'_>) -> Result<(Change, String), String> {
+    let (resource, which, value) = (&broken["resource"], &broken["which"], &broken["value"]);
+    if &broken["per"] == "Pod" {
+        return Err("the bound is for the whole pod: which container is to get by with less is a decision".to_owned());
+    }
+    let (Some(bound), Some(is)) = (Quantity::parse(&broken["bound"]), Quantity::parse(value)) else {
+        return Err(format!("{value} or {} is no quantity", &broken["bound"]));
+    };
+    let containers = case.template.containers();
+    let field = |c: &Part<'_>, which: &str| {
+        let map = c.get("resources")?.get(which)?;
+        let part = map.key(resource)?;
+        Some((part.path.clone(), part.value.clone()))
+    };
+    let which = format!("{which}s");
+    let own: Vec<_> = containers
+        .iter()
+        .filter_map(|c| Some((c, field(c, &which)?)))
+        .filter(|(_, (_, value))| Quantity::of(value) == Some(is))
+        .collect();
+    let [(container, (path, from))] = own.as_slice() else {
+        return Err(format!(
+            "{} containers have {which}.{resource} {value} in the workload, so the one cannot be told",
+            own.len()
+        ));
+    };
+    let other = if which == "limits" { "requests" } else { "limits" };
+    let other = field(container, other).and_then(|(_, v)| Quantity::of(&v));
+    let fits = other.is_none_or(|other| if which == "limits" { other <= bound } else { other >= bound });
+    if !fits {
+        return Err(format!("the bound {bound} and the container's other {resource} value contradict each other"));
+    }
+    let to = bound.like(&plain(from));
+    let said = format!("`{}` is the only container with {which}.{resource} {value}", container.name());
+    Ok((set(case.workload(), path.clone(), from.clone(), to), said))
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
+}
+
+fn range_agrees(case: &Case<'_>, broken: &Captures<'_>) -> Option<Ground> {
+    let bound = Quantity::parse(&broken["bound"])?;
+    let ranges = case.evidence.snapshot.limit_ranges.iter();
+    let here = ranges.filter(|r| r.metadata.namespace == case.workload().namespace);
+    let says = |item: &&crate::case::LimitRangeItem| {
+        let map = if &broken["side"] == "maximum" { &item.max } else { &item.min };
+        item.r#type == broken["per"] && map.get(&broken["resource"]).and_then(Quantity::of) == Some(bound)
+    };
+    let found = here.into_iter().find(|r| r.spec.limits.iter().any(|item| says(&item)))?;
+    Some(ground(AGREES, format!("LimitRange {} says the same", found.metadata.name)))
+}
+
+/// Pod Security names each field to set; all of them tighten.
+fn pod_security(case: &Case<'_>) -> Option<Diagnosis> {
+    let found = STANDARD.captures(&case.said)?;
+    let cause =
+        format!("the namespace demands Pod Security {}, and the pod does not set what it asks for", &found["standard"]);
+    let demands = clauses(&case.said[found.get(0)?.end()..]);
+    let grounds = vec![
+        ground(STATUS_NAMES_IT, "the API server names each field and its value"),
+        ground(AGREES, "each of them tightens"),
+    ];
+    let mut changes = Vec::new();
+    for demand in &demands {
+        let Some(more) = tighten(case, demand) else {
+            let why = format!("what is demanded is not one field to add: {demand}");
+            let commands =
+                vec![next::yaml(case.workload()), format!("kubectl get namespace {} -o yaml", case.workload().ns())];
+            return Some(person(cause, case.because(), grounds, why, commands));
+        };
+        changes.extend(more);
+    }
+    let hold = "the image must be able to run that way (not as root, without capabilities), which nothing here shows";
+    let cure =
+        Cure::Repair { changes, help: format!("set what {} demands", &found["standard"]), hold: Some(hold.to_owned()) };
+    Some(rule(cause, case.because(), grounds, cure))
+}
+
+/// The demands of a text like `a != false (container "x" must set ...), b (...)`: split at commas outside of brackets.
+fn clauses(text: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut all) = (0_i32, 0, Vec::new());
+    for (i, c) in text.char_indices() {
+        match c {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth -= 1,
+            ',' if depth == 0 => {
+                all.push(text[start..i].trim());
+                start = i + 1;
+            }
+            _ => {}
+        }
+    }
+    all.push(text[start..].trim());
+    all
+}
+
+/// The field that a demand names, for every container that it names; `None` for what is not one literal field.
+fn tighten(case: &Case<'_>, demand: &str) -> Option<Vec<Change>> {
+    let (keys, value): (&[&str], Value) = if demand.contains("securityContext.allowPrivilegeEscalation=false") {
+        (&["allowPrivilegeEscalation"], false.into())
+    } else if demand.contains("securityContext.capabilities.drop=[\"ALL\"]") {
+        (&["capabilities", "drop"], json!(["ALL"]))
+    } else if demand.contains("securityContext.runAsNonRoot=true") {
+        (&["runAsNonRoot"], true.into())
+    } else if demand.contains("securityContext.seccompProfile.type") {
+        (&["seccompProfile", "type"], "RuntimeDefault".into())
+    } else {
+        return None;
+    };
+    let names = CONTAINERS.captures(demand)?;
+    let names = names["names"].split(", ").map(|name| name.trim_matches('"'));
+    let change = |name: &str| {
+        let container = case.template.container(name)?;
+        let path = container.path.clone().key("securityContext").join(&FieldPath::keys(keys));
+        let now = container.get(&format!("securityContext.{}", keys.join(".")));
+        Some(match now {
+            Some(now) => set(case.workload(), path, now.value.clone(), value.clone()),
+            None => add(case.workload(), path, value.clone()),
+        })
+    };
+    names.map(change).collect()
+}
+
+/// Webhooks and policies: what they say, and that it is not this workload's line, or not one literal field.
+fn told(evidence: &Evidence, failed: &FailedCreate) -> Diagnosis {
+    let (message, namespace) = (&failed.message, failed.workload.ns());
+    let grounds = vec![ground(STATUS_NAMES_IT, "the API server says why it refuses")];
+    let mut commands = vec![next::describe(&failed.workload)];
+    let (cause, why) = if let Some(found) = WEBHOOK.captures(message) {
+        commands.push("kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations".to_owned());
+        let name = &found["name"];
+        (
+            format!("admission webhook {name} does not answer, so no pod can be made: {message}"),
+            "the webhook or the service behind it is broken, and no line of this workload is".to_owned(),
+        )
+    } else if message.contains("denied the request") {
+        (
+            format!("a policy of the cluster refuses the pod: {message}"),
+            "what the policy asks for is not named as one field and its value".to_owned(),
+        )
+    } else {
+        commands.push(format!("kubectl get events -n {namespace} --field-selector reason=FailedCreate"));
+        (format!("the API server refuses the pod: {message}"), "no rule knows this refusal".to_owned())
+    };
+    person(cause, vec![evidence.quote(message)], grounds, why, commands)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{changes, deployment, event, found, object, replica_set, taken, work};
+
+    fn cluster(spec: &Value, message: &str, more: &[Value]) -> Value {
+        let message = format!("Error creating: pods \"web-2-x\" is forbidden: {message}");
+        let mut all = vec![
+            taken(),
+            deployment("web", spec, &json!({})),
+            replica_set("web", 2, 0, spec, &json!({})),
+            event(("ReplicaSet", "web-2"), "", "FailedCreate", &message, 9),
+        ];
+        all.extend_from_slice(more);
+        Value::from(all)
+    }
+
+    fn app(more: &Value) -> Value {
+        let mut spec = json!({"containers": [{"name": "app"}]});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        spec
+    }
+
+    const ACCOUNT: &str = "error looking up service account shop/web-runer: serviceaccount \"web-runer\" not found";
+
+    #[test]
+    fn the_one_service_account_of_nearly_that_name_is_meant() {
+        let spec = app(&json!({"serviceAccountName": "web-runer"}));
+        let account = |name: &str| object("v1", "ServiceAccount", name, &json!({}));
+        let (_, diagnosis) = work(ID.0, &cluster(&spec, ACCOUNT, &[account("default"), account("web-runner")]), &[]);
+        assert_eq!(changes(&diagnosis), [r#"spec.template.spec.serviceAccountName: "web-runer" -> "web-runner""#]);
+        let two = [account("web-runner"), account("web-runers")];
+        assert!(changes(&work(ID.0, &cluster(&spec, ACCOUNT, &two), &[]).1).is_empty());
+        let (_, none) = work(ID.0, &cluster(&spec, ACCOUNT, &[account("default")]), &[]);
+        assert!(none.unwrap().changes().is_empty());
+    }
+
+    fn memory(limits: &[&str], request: &str) -> Value {
+        let container = |(i, limit): (usize, &&str)| json!({"name": format!("c{i}"), "resources": {"limits": {"memory": limit}, "requests": {"memory": request}}});
+        json!({"containers": limits.iter().enumerate().map(container).collect::<Vec<_>>()})
+    }
+
+    const MAXIMUM: &str = "maximum memory usage per Container is 128Mi, but limit is 256Mi";
+
+    #[test]
+    fn the_only_container_above_the_bound_gets_the_bound() {
+        let (_, diagnosis) = work(ID.0, &cluster(&memory(&["64Mi", "256Mi"], "64Mi"), MAXIMUM, &[]), &[]);
+        let path = "spec.template.spec.containers[name=c1].resources.limits.memory";
+        assert_eq!(changes(&diagnosis), [format!("{path}: \"256Mi\" -> \"128Mi\"")]);
+        assert!(diagnosis.unwrap().confidence >= 80);
+    }
+
+    #[test]
+    fn two_such_containers_or_a_request_above_the_bound_are_a_persons() {
+        let two = work(ID.0, &cluster(&memory(&["256Mi", "256Mi"], "64Mi"), MAXIMUM, &[]), &[]).1;
+        assert!(changes(&two).is_empty());
+        let above = work(ID.0, &cluster(&memory(&["256Mi"], "200Mi"), MAXIMUM, &[]), &[]).1;
+        assert!(changes(&above).is_empty());
+    }
+
+    #[test]
+    fn what_pod_security_names_is_added_and_held() {
+        let said = "violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false (container \"app\" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container \"app\" must set securityContext.capabilities.drop=[\"ALL\"]), runAsNonRoot != true (pod or container \"app\" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container \"app\" must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\")";
+        let (_, diagnosis) = work(ID.0, &cluster(&app(&json!({})), said, &[]), &[]);
+        let path = "spec.template.spec.containers[name=app].securityContext";
+        assert_eq!(
+            changes(&diagnosis),
+            [
+                format!("{path}.allowPrivilegeEscalation += false"),
+                format!("{path}.capabilities.drop += [\"ALL\"]"),
+                format!("{path}.runAsNonRoot += true"),
+                format!("{path}.seccompProfile.type += \"RuntimeDefault\""),
+            ]
+        );
+        assert!(matches!(diagnosis.unwrap().cure, Cure::Repair { hold: Some(_), .. }));
+        let host = "violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)";
+        assert!(changes(&work(ID.0, &cluster(&app(&json!({})), host, &[]), &[]).1).is_empty());
+    }
+
+    #[test]
+    fn a_webhook_that_does_not_answer_is_one_cause_for_all() {
+        let said = "Internal error occurred: failed calling webhook \"guard.example\": connection refused";
+        let (incident, diagnosis) = work(ID.0, &cluster(&app(&json!({})), said, &[]), &[]);
+        assert_eq!(incident.shared, Some(Shared::Webhook("guard.example".into())));
+        assert!(diagnosis.unwrap().changes().is_empty());
+    }
+
+    #[test]
+    fn one_refusal_that_was_overcome_is_no_finding() {
+        let mut all = cluster(&app(&json!({})), ACCOUNT, &[]);
+        all[2]["status"]["replicas"] = 1.into();
+        assert_eq!(found(&all), []);
+    }
+}

@@ -1,0 +1,466 @@
+#![doc = include_str!("unschedulable.md")]
+
+use jiff::SignedDuration;
+
+use crate::case::{
+    Change, Condition, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Item, ItemSource, Pod, Quote, Snapshot,
+};
+use crate::detect::{Claims, count, earliest, pod_events, pod_ref, pods};
+use crate::diagnose::changes::{add, remove, set};
+use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
+use crate::diagnose::near::{Near, listed, nearest};
+use crate::diagnose::nodes::{Demand, asked, demands, is_of, largest, request, values_of};
+use crate::diagnose::quantity::Quantity;
+use crate::diagnose::template::Template;
+use crate::diagnose::{next, person, rule, went_back};
+use crate::failures::{Failure, pvc_pending};
+use crate::review::policy::Policy;
+use crate::yaml::FieldPath;
+
+/// No node takes the pod.
+pub struct Unschedulable;
+
+const ID: FailureId = FailureId("unschedulable");
+
+/// How long a pod may wait for a node.
+const GRACE: SignedDuration = SignedDuration::from_secs(30);
+/// How long when an autoscaler says that it is adding one.
+const SCALE_UP: SignedDuration = SignedDuration::from_mins(15);
+
+impl Failure for Unschedulable {
+    fn id(&self) -> FailureId {
+        ID
+    }
+
+    fn page(&self) -> &'static str {
+        include_str!("unschedulable.md")
+    }
+
+    fn detect(&self, snapshot: &Snapshot, _: &Claims) -> Vec<Finding> {
+        let of = |(workload, pods): (&crate::case::ObjectRef, Vec<&Pod>)| {
+            let mut waiting: Vec<&Pod> = pods.into_iter().filter(|pod| waits_too_long(pod, snapshot)).collect();
+            waiting.sort_by_key(|pod| std::cmp::Reverse(pod.metadata.creation_timestamp));
+            let first = unscheduled(waiting.first()?)?;
+            Some(Finding {
+                failure: ID,
+                workload: workload.clone(),
+                container: None,
+                symptom: format!("gets no node for {}: {}", count(waiting.len(), "pod"), short(message(first))),
+                since: earliest(waiting.iter().map(|pod| unscheduled(pod)?.last_transition_time)),
+                pods: waiting.iter().map(|pod| pod_ref(pod)).collect(),
+                shared: None,
+            })
+        };
+        pods(snapshot).into_iter().filter_map(of).collect()
+    }
+
+    fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {
+        let finding = evidence.incident.first();
+        let pod = evidence.snapshot.pods_of(&finding.workload).find(|p| finding.pods.first() == Some(&pod_ref(p)))?;
+        let said = message(unscheduled(pod)?).to_owned();
+        let template = Template::of(&evidence.snapshot, &finding.workload);
+        let answer = template.and_then(|template| {
+            let case = Case { evidence, template, said: said.clone() };
+            claim_missing(&case).or_else(|| label_missing(&case)).or_else(|| too_large(&case))
+        });
+        Some(answer.unwrap_or_else(|| told(evidence, &said)))
+    }
+}
+
+/// What the rules of this failure look at.
+struct Case<'e> {
+    evidence: &'e Evidence,
+    template: Template,
+    /// The scheduler's words.
+    said: String,
+}
+
+impl Case<'_> {
+    /// The scheduler's words as a quote, and what else is there to quote.
+    fn because(&self, words: &[&str]) -> Vec<Option<Quote>> {
+        let mut quotes = vec![self.evidence.quote(short(&self.said))];
+        quotes.extend(words.iter().map(|words| {
+            let in_spec = |item: &Item| matches!(item.source, ItemSource::Spec(_)) && item.text.contains(words);
+            let item = self.evidence.items.iter().position(in_spec)?;
+            Some(Quote { item, text: (*words).to_owned() })
+        }));
+        quotes
+    }
+
+    /// What the scheduler establishes; other reasons beside the one that a rule explains stand against it.
+    fn grounds(&self, explains: &str) -> Vec<Ground> {
+        let mut grounds = vec![ground(STATUS_NAMES_IT, format!("the scheduler says: {explains}"))];
+        if self.said.contains("untolerated taint") {
+            grounds.push(doubt(20, "some nodes refuse the pod for a taint, too"));
+        }
+        grounds
+    }
+}
+
+fn unscheduled(pod: &Pod) -> Option<&Condition> {
+    let bad = |c: &&Condition| c.status == "False" && c.reason.as_deref() == Some("Unschedulable");
+    pod.status.conditions.iter().filter(|c| c.r#type == "PodScheduled").find(bad)
+}
+
+fn message(condition: &Condition) -> &str {
+    condition.message.as_deref().unwrap_or("")
+}
+
+/// The scheduler's words without what it says of preemption.
+fn short(message: &str) -> &str {
+    let end = message.find(". no new claims").or_else(|| message.find(". preemption:"));
+    end.map_or(message, |end| &message[..end]).trim_end_matches('.')
+}
+
+fn waits_too_long(pod: &Pod, snapshot: &Snapshot) -> bool {
+    let Some(condition) = unscheduled(pod) else { return false };
+    let for_claim = message(condition).contains("unbound immediate PersistentVolumeClaims");
+    let failing = || pvc_pending::failing_claims(snapshot);
+    let is_waiting_for = |claim| pvc_pending::waiting_pods(claim, snapshot).iter().any(|p| p.metadata == pod.metadata);
+    if for_claim && failing().into_iter().any(|(claim, _)| is_waiting_for(claim)) {
+        return false; // the claim's failure explains it
+    }
+    let since = condition.last_transition_time.or(pod.metadata.creation_timestamp);
+    let waited = since.map_or(GRACE, |since| snapshot.taken.duration_since(since));
+    if pod_events(snapshot, pod, "NotTriggerScaleUp").next().is_some() {
+        return true;
+    }
+    waited >= if pod_events(snapshot, pod, "TriggeredScaleUp").next().is_some() { SCALE_UP } else { GRACE }
+}
+
+/// `persistentvolumeclaim "data" not found`: another name was meant, or the claim is missing.
+fn claim_missing(case: &Case<'_>) -> Option<Diagnosis> {
+    let (name, _) = case.said.split_once("persistentvolumeclaim \"")?.1.split_once("\" not found")?;
+    let snapshot = &*case.evidence.snapshot;
+    let workload = &case.template.workload;
+    let spec = case.template.spec()?;
+    let volumes = spec.items("volumes");
+    let field =
+        volumes.iter().find_map(|v| v.get("persistentVolumeClaim.claimName").filter(|c| c.text() == Some(name)))?;
+    let cause = format!("the pod uses claim {name}, which does not exist");
+    let because = || case.because(&[]);
+    let is_volume = |path: &FieldPath| path.starts_with(&FieldPath::keys(&["spec", "volumes"]));
+    let was = |was: &str| format!("{cause}; {was}");
+    let grounds = case.grounds(&format!("persistentvolumeclaim \"{name}\" not found"));
+    let back = went_back(case.evidence, workload, is_volume, was, because(), grounds.clone());
+    if let Some(back) = back.filter(|back| !back.changes().is_empty()) {
+        return Some(back);
+    }
+    let here: Vec<_> = snapshot.claims.iter().filter(|c| c.metadata.namespace == workload.namespace).collect();
+    let names = || here.iter().map(|c| c.metadata.name.as_str());
+    let Near::One(near) = nearest(name, names()) else {
+        let why = if snapshot.kinds.contains("PersistentVolumeClaim") {
+            format!("no single claim of the namespace has nearly that name; there are {}", listed(names()))
+        } else {
+            "the claim is missing; no claim of the namespace is in the snapshot".to_owned()
+        };
+        let commands = vec![next::list("PersistentVolumeClaim", workload.namespace.as_deref()), next::yaml(workload)];
+        return Some(person(cause, because(), grounds, why, commands));
+    };
+    let mut grounds = grounds;
+    grounds.push(ground(ONE_CANDIDATE, format!("{near} is the only claim with nearly that name")));
+    let bound = here.iter().any(|c| c.metadata.name == near && c.status.phase.as_deref() == Some("Bound"));
+    grounds.push(if bound {
+        ground(AGREES, format!("claim {near} is bound"))
+    } else {
+        doubt(20, format!("claim {near} is not bound"))
+    });
+    if let Some(other) = other_user(case, &near) {
+        grounds.push(doubt(40, format!("{other} uses claim {near} already")));
+    }
+    let changes = vec![set(workload, field.path.clone(), name, near.as_str())];
+    Some(rule(cause, because(), grounds, Cure::Repair { changes, help: format!("use claim {near}"), hold: None }))
+}
+
+fn other_user(case: &Case<'_>, claim: &str) -> Option<crate::case::ObjectRef> {
+    let snapshot = &*case.evidence.snapshot;
+    let others = snapshot.workloads.iter().map(crate::case::Workload::id);
+    let others = others.filter(|id| id.namespace == case.template.workload.namespace);
+    let uses = |id: &crate::case::ObjectRef| {
+        snapshot.root_owner(id) != case.template.workload
+            && Template::of(snapshot, id).is_some_and(|t| pvc_pending::claim_names(&t).iter().any(|c| c == claim))
+    };
+    others.into_iter().find(uses)
+}
+
+/// A label that the pod demands and no node has.
+fn label_missing(case: &Case<'_>) -> Option<Diagnosis> {
+    let words = "didn't match Pod's node affinity/selector";
+    if !case.said.contains(words) {
+        return None;
+    }
+    let (snapshot, workload) = (&*case.evidence.snapshot, &case.template.workload);
+    let unmet = |d: &Demand| !snapshot.nodes.iter().any(|node| d.met_by(node));
+    let unmet: Vec<Demand> = demands(&case.template).into_iter().filter(unmet).collect();
+    let demanded: Vec<String> = unmet.iter().map(Demand::words).collect();
+    let cause = match demanded.as_slice() {
+        [] => "no node meets all that the pod's node selector and affinity demand".to_owned(),
+        all => format!("the pod demands a node with {}, and no node has that", all.join(" and ")),
+    };
+    let in_spec: Vec<String> = unmet.iter().flat_map(|d| &d.values).map(|(v, _)| format!("\"{v}\"")).collect();
+    let because = || case.because(&in_spec.iter().map(String::as_str).collect::<Vec<_>>());
+    let placement = |path: &FieldPath| {
+        path.starts_with(&FieldPath::keys(&["spec", "nodeSelector"]))
+            || path.starts_with(&FieldPath::keys(&["spec", "affinity", "nodeAffinity"]))
+    };
+    let was = |was: &str| format!("{cause}; {was}");
+    let back = went_back(case.evidence, workload, placement, was, because(), case.grounds(words));
+    if let Some(back) = back.filter(|back| !back.changes().is_empty()) {
+        return Some(back);
+    }
+    let cured = match unmet.as_slice() {
+        [demand] if !snapshot.nodes.is_empty() => near_label(snapshot, case, demand),
+        _ => None,
+    };
+    let Some((changes, help, candidate)) = cured else {
+        let why = match unmet.as_slice() {
+            _ if snapshot.nodes.is_empty() => "no node is in the snapshot, so their labels are not known".to_owned(),
+            [demand] => no_label(snapshot, demand),
+            _ => "which of the demands is wrong cannot be told".to_owned(),
+        };
+        let commands = vec!["kubectl get nodes --show-labels".to_owned(), next::yaml(workload)];
+        return Some(person(cause, because(), case.grounds(words), why, commands));
+    };
+    let mut grounds = case.grounds(words);
+    grounds.push(candidate);
+    Some(rule(cause, because(), grounds, Cure::Repair { changes, help, hold: None }))
+}
+
+/// The label that was meant: a near value of the same key, or a near key with the same value.
+fn near_label(snapshot: &Snapshot, case: &Case<'_>, demand: &Demand) -> Option<(Vec<Change>, String, Ground)> {
+    let workload = &case.template.workload;
+    let [(value, path)] = demand.values.as_slice() else { return None };
+    let key = &demand.key;
+    if let Near::One(near) = nearest(value, values_of(snapshot, key)) {
+        let said = format!("{key}={near} is the only label of a node that is nearly the one demanded");
+        let changes = vec![set(workload, path.clone(), value.as_str(), near.as_str())];
+        return Some((changes, format!("demand a node with {key}={near}"), ground(ONE_CANDIDATE, said)));
+    }
+    let labels = snapshot.nodes.iter().flat_map(|node| &node.metadata.labels);
+    let same_value = labels.filter(|(_, has)| *has == value).map(|(key, _)| key.as_str());
+    let Near::One(near) = nearest(key, same_value) else { return None };
+    let (parent, _) = path.split_last().filter(|_| demand.in_map)?;
+    let changes =
+        vec![remove(workload, path.clone(), value.as_str()), add(workload, parent.key(&near), value.as_str())];
+    let said = format!("{near}={value} is the only label of a node that is nearly the one demanded");
+    Some((changes, format!("demand a node with {near}={value}"), ground(ONE_CANDIDATE, said)))
+}
+
+fn no_label(snapshot: &Snapshot, demand: &Demand) -> String {
+    let values = values_of(snapshot, &demand.key);
+    if !values.is_empty() {
+        return format!("for the label {} nodes have {}, and none is near", demand.key, listed(values));
+    }
+    let own = |key: &&String| !key.contains("kubernetes.io/");
+    let keys = snapshot.nodes.iter().flat_map(|n| n.metadata.labels.keys()).filter(own).map(String::as_str);
+    format!(
+        "no node has a label {}; whether the nodes are to get it or the pod is to do without is a decision (labels of the nodes, without Kubernetes' own: {})",
+        demand.key,
+        listed(keys)
+    )
+}
+
+/// Requests that no node can hold, however empty.
+fn too_large(case: &Case<'_>) -> Option<Diagnosis> {
+    let after = case.said.split_once("Insufficient ")?.1;
+    let resource = after.split([',', ' ']).next()?.trim_end_matches('.');
+    let (snapshot, workload) = (&*case.evidence.snapshot, &case.template.workload);
+    let asks = request(&case.template, resource);
+    let who: Vec<String> = case
+        .template
+        .containers()
+        .iter()
+        .filter_map(|c| Some(format!("`{}` {}", c.name(), plain(asked(c, resource)?.value))))
+        .collect();
+    let who = who.join(", ");
+    let field = |c: &crate::diagnose::template::Part<'_>| Some(format!("\"{resource}\":{}", asked(c, resource)?.value));
+    let fields: Vec<String> = case.template.containers().iter().filter_map(field).collect();
+    let because = || case.because(&fields.iter().map(String::as_str).collect::<Vec<_>>());
+    let Some(most) = largest(snapshot, resource) else {
+        let why = format!(
+            "no node offers {resource}, as far as the snapshot shows: it is a device or the nodes were not read"
+        );
+        let cause = format!("the pod asks for {resource} ({who}), and no node has enough");
+        let grounds = case.grounds(&format!("Insufficient {resource}"));
+        return Some(person(
+            cause,
+            because(),
+            grounds,
+            why,
+            vec!["kubectl describe nodes".to_owned(), next::yaml(workload)],
+        ));
+    };
+    if asks <= most {
+        return Some(full(case, resource, asks, most));
+    }
+    let cause = format!("the pod asks for {asks} {resource} ({who}), and the largest node has {most} to give");
+    let mut grounds = case.grounds(&format!("Insufficient {resource}"));
+    grounds.push(ground(AGREES, format!("no node could hold it even if it were empty ({asks} of {most})")));
+    let blamed = |path: &FieldPath| is_of(path, resource);
+    let was = |was: &str| format!("{cause}; {was}");
+    let back = went_back(case.evidence, workload, blamed, was, because(), grounds.clone());
+    back.filter(|back| !back.changes().is_empty()).or_else(|| {
+        let why = format!("no earlier revision says how much it needs; any value up to {most} would be a guess");
+        let commands = vec!["kubectl describe nodes".to_owned(), next::yaml(workload)];
+        Some(person(cause, because(), grounds, why, commands))
+    })
+}
+
+/// A node could hold it, but all of them are full: that is no error in Git.
+fn full(case: &Case<'_>, resource: &str, asks: Quantity, most: Quantity) -> Diagnosis {
+    let cause =
+        format!("the nodes have no {resource} left: the pod asks for {asks}, and the largest node has {most} in all");
+    let why =
+        "a node could hold the pod if it were emptier: the cluster is full, and no line of the repository is wrong"
+            .to_owned();
+    let commands = vec![
+        "kubectl describe nodes".to_owned(),
+        format!("kubectl top pod -A --sort-by={}", if resource == "memory" { "memory" } else { "cpu" }),
+    ];
+    person(cause, case.because(&[]), case.grounds(&format!("Insufficient {resource}")), why, commands)
+}
+
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
+}
+
+/// Taints, anti-affinity, zones of volumes, devices: what the scheduler says, and that it is a decision.
+fn told(evidence: &Evidence, said: &str) -> Diagnosis {
+    let finding = evidence.incident.first();
+    let why = if said.contains("untolerated taint") {
+        "a toleration is a decision: the taint keeps pods away on purpose"
+    } else if said.contains("anti-affinity") || said.contains("topology spread") {
+        "more nodes, fewer replicas or a looser rule would do, and which is a decision"
+    } else if said.contains("volume node affinity conflict") {
+        "the volume is bound to a zone or node that has no room; nothing here may come near data"
+    } else if said.contains("unbound immediate PersistentVolumeClaims") {
+        "a claim of the pod is not bound yet, and it does not say why"
+    } else {
+        "no field of the manifest is named as the cause"
+    };
+    let pod = finding.pods.first().unwrap_or(&finding.workload);
+    let commands = vec![next::describe(pod), "kubectl describe nodes".to_owned()];
+    let cause = format!("no node takes the pod: {}", short(said));
+    let grounds = vec![ground(STATUS_NAMES_IT, "the scheduler says why each node refuses")];
+    person(cause, vec![evidence.quote(short(said))], grounds, why.to_owned(), commands)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{BEFORE, NOW, changes, deployment, event, found, object, pod, replica_set, taken, work};
+    use serde_json::{Value, json};
+
+    fn node(name: &str, labels: &Value) -> Value {
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels},
+            "status": {"allocatable": {"cpu": "2", "memory": "8Gi"}, "conditions": [{"type": "Ready", "status": "True"}]}})
+    }
+
+    fn status(message: &str, since: &str) -> Value {
+        json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+            "message": message, "lastTransitionTime": since}]})
+    }
+
+    fn cluster(spec: &Value, message: &str, more: &[Value]) -> Value {
+        let mut all = vec![
+            taken(),
+            deployment("web", spec, &json!({})),
+            replica_set("web", 2, 0, spec, &json!({})),
+            pod("web-2", spec, &status(message, BEFORE)),
+        ];
+        all.extend_from_slice(more);
+        Value::from(all)
+    }
+
+    fn asks(cpu: &str) -> Value {
+        json!({"containers": [{"name": "app", "resources": {"requests": {"cpu": cpu}}}]})
+    }
+
+    const CPU: &str = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: x";
+    const LABEL: &str = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. preemption: x";
+
+    #[test]
+    fn a_request_above_every_node_goes_back_to_what_ran() {
+        let before = replica_set("web", 1, 1, &asks("200m"), &json!({}));
+        let (incident, diagnosis) = work(ID.0, &cluster(&asks("20"), CPU, &[before, node("a", &json!({}))]), &[]);
+        assert_eq!(incident.first().symptom, "gets no node for 1 pod: 0/1 nodes are available: 1 Insufficient cpu");
+        assert_eq!(
+            changes(&diagnosis),
+            [r#"spec.template.spec.containers[name=app].resources.requests.cpu: "20" -> "200m""#]
+        );
+        assert!(diagnosis.unwrap().confidence >= 80);
+    }
+
+    #[test]
+    fn without_history_or_on_a_full_cluster_it_is_a_persons() {
+        let (_, diagnosis) = work(ID.0, &cluster(&asks("20"), CPU, &[node("a", &json!({}))]), &[]);
+        assert!(changes(&diagnosis).is_empty() && diagnosis.unwrap().cause.contains("the largest node has 2"));
+        let before = replica_set("web", 1, 1, &asks("200m"), &json!({}));
+        let (_, full) = work(ID.0, &cluster(&asks("1"), CPU, &[before, node("a", &json!({}))]), &[]);
+        assert!(changes(&full).is_empty() && full.unwrap().cause.contains("no cpu left"));
+    }
+
+    #[test]
+    fn the_one_near_label_of_a_node_is_demanded_instead() {
+        let spec = json!({"nodeSelector": {"disktype": "nvme-fsat"}, "containers": [{"name": "app"}]});
+        let (_, value) = work(ID.0, &cluster(&spec, LABEL, &[node("a", &json!({"disktype": "nvme-fast"}))]), &[]);
+        assert_eq!(changes(&value), [r#"spec.template.spec.nodeSelector.disktype: "nvme-fsat" -> "nvme-fast""#]);
+        let (_, key) = work(ID.0, &cluster(&spec, LABEL, &[node("a", &json!({"disk-type": "nvme-fsat"}))]), &[]);
+        let path = "spec.template.spec.nodeSelector";
+        assert_eq!(changes(&key), [format!("{path}.disktype removed"), format!("{path}.disk-type += \"nvme-fsat\"")]);
+        let two = [node("a", &json!({"disktype": "nvme-fast"})), node("b", &json!({"disktype": "nvme-fsatt"}))];
+        assert!(changes(&work(ID.0, &cluster(&spec, LABEL, &two), &[]).1).is_empty());
+    }
+
+    #[test]
+    fn a_value_of_a_required_affinity_is_addressed_by_number() {
+        let zone = json!([{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["europe-nroth"]}]}]);
+        let affinity =
+            json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": zone}}});
+        let spec = json!({"affinity": affinity, "containers": [{"name": "app"}]});
+        let (_, diagnosis) = work(ID.0, &cluster(&spec, LABEL, &[node("a", &json!({"zone": "europe-north"}))]), &[]);
+        let shown = changes(&diagnosis);
+        assert!(
+            shown[0]
+                .ends_with(r#"nodeSelectorTerms[0].matchExpressions[0].values[0]: "europe-nroth" -> "europe-north""#),
+            "{shown:?}"
+        );
+    }
+
+    #[test]
+    fn a_claim_of_nearly_that_name_is_used_when_it_is_free() {
+        let spec = json!({"containers": [{"name": "app"}], "volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "web-dta"}}]});
+        let claim = object("v1", "PersistentVolumeClaim", "web-data", &json!({"status": {"phase": "Bound"}}));
+        let said = "0/1 nodes are available: persistentvolumeclaim \"web-dta\" not found. not found";
+        let (_, diagnosis) = work(ID.0, &cluster(&spec, said, std::slice::from_ref(&claim)), &[]);
+        assert_eq!(
+            changes(&diagnosis),
+            [r#"spec.template.spec.volumes[name=d].persistentVolumeClaim.claimName: "web-dta" -> "web-data""#]
+        );
+        let taken = json!({"containers": [{"name": "app"}], "volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "web-data"}}]});
+        let other = deployment("other", &taken, &json!({}));
+        assert!(work(ID.0, &cluster(&spec, said, &[claim, other]), &[]).1.unwrap().confidence < 80);
+    }
+
+    #[test]
+    fn a_pod_that_just_came_or_for_which_a_node_is_on_its_way_is_no_failure() {
+        let mut young = cluster(&asks("20"), CPU, &[]);
+        young[3]["status"] = status(CPU, NOW);
+        assert_eq!(found(&young), []);
+        young[3]["status"] = status(CPU, "2026-11-23T11:58:00Z");
+        assert_eq!(found(&young).len(), 1);
+        let scaling = event(("Pod", "web-2-x"), "", "TriggeredScaleUp", "pod triggered scale-up", 1);
+        young.as_array_mut().unwrap().push(scaling);
+        assert_eq!(found(&young), []);
+        let full = event(("Pod", "web-2-x"), "", "NotTriggerScaleUp", "max node group size reached", 1);
+        young.as_array_mut().unwrap().push(full);
+        assert_eq!(found(&young).len(), 1);
+    }
+
+    #[test]
+    fn a_taint_is_told_word_for_word() {
+        let said = "0/1 nodes are available: 1 node(s) had untolerated taint {gpu: true}. preemption: x";
+        let diagnosis = work(ID.0, &cluster(&asks("1"), said, &[]), &[]).1.unwrap();
+        assert!(diagnosis.changes().is_empty() && diagnosis.cause.contains("untolerated taint {gpu: true}"));
+    }
+}
