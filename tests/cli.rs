@@ -104,7 +104,24 @@ fn the_json_of_scan_has_the_documented_shape() {
     let proposals = found["proposals"].as_array().unwrap();
     assert!(!proposals.is_empty());
     for proposal in proposals {
-        assert!(has(proposal, &["failure", "workload", "cause", "origin", "confidence", "changes", "locations", "diff", "verdict", "reasons"]), "{proposal}");
+        assert!(
+            has(
+                proposal,
+                &[
+                    "failure",
+                    "workload",
+                    "cause",
+                    "origin",
+                    "confidence",
+                    "changes",
+                    "locations",
+                    "diff",
+                    "verdict",
+                    "reasons"
+                ]
+            ),
+            "{proposal}"
+        );
         assert!(has(&proposal["changes"][0], &["path", "op", "from", "to"]), "{proposal}");
         assert!(has(&proposal["locations"][0], &["file", "line", "column", "chain"]), "{proposal}");
     }
@@ -173,9 +190,14 @@ fn broken_files_are_named_and_the_rest_still_works() {
     write(&world.0.join("broken.json"), "{\"kind\": ");
     write(&world.0.join("binary.yaml"), [0xff, 0xfe, 0x00]);
     write(&world.1.join("broken.yaml"), "a: [1\nb: }\n");
-    write(&world.1.join("chart/templates/web.yaml"), "{{- if .Values.on }}\nreplicas: {{ .Values.replicas }}\n{{- end }}\n");
+    write(
+        &world.1.join("chart/templates/web.yaml"),
+        "{{- if .Values.on }}\nreplicas: {{ .Values.replicas }}\n{{- end }}\n",
+    );
     let said = scan(&world).assert().code(1).stdout(contains("raise the limit to 128Mi"));
-    said.stdout(contains("broken.json").and(contains("binary.yaml")).and(contains("broken.yaml")).and(contains("templates")));
+    said.stdout(
+        contains("broken.json").and(contains("binary.yaml")).and(contains("broken.yaml")).and(contains("templates")),
+    );
 }
 
 #[test]
@@ -198,7 +220,8 @@ fn hostile_names_reach_neither_the_terminal_nor_the_markdown() {
     let world = small_world(folder.path());
     let name = "<img src=x>@team ![a](http://evil.example) \\u001b[31m fixes #1";
     write(&world.0.join("pods.json"), OOM_POD.replace("\"name\":\"app\"", &format!("\"name\":\"{name}\"")));
-    let live = stateful_set("web", "shop").replace("name: app", &format!("name: \"{}\"", name.replace("\\u001b", "\\x1b")));
+    let live =
+        stateful_set("web", "shop").replace("name: app", &format!("name: \"{}\"", name.replace("\\u001b", "\\x1b")));
     write(&world.0.join("sets.yaml"), &live);
     write(&world.1.join("web.yaml"), &live);
     let forge = folder.path().join("forge");
@@ -224,10 +247,16 @@ fn hostile_names_reach_neither_the_terminal_nor_the_markdown() {
 fn a_dump_of_kubectl_is_a_snapshot_with_logs() {
     let folder = tempfile::tempdir().unwrap();
     let world = small_world(folder.path());
-    let list = format!("{{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"items\":[{}]}}", OOM_POD.replacen("\"apiVersion\":\"v1\",\"kind\":\"Pod\",", "", 1));
+    let list = format!(
+        "{{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"items\":[{}]}}",
+        OOM_POD.replacen("\"apiVersion\":\"v1\",\"kind\":\"Pod\",", "", 1)
+    );
     std::fs::remove_file(world.0.join("pods.json")).unwrap();
     write(&world.0.join("shop/pods.json"), list);
-    write(&world.0.join("shop/web-1/logs.txt"), "==== START logs for container app of pod shop/web-1 ====\nlevel=fatal out of memory\n==== END logs for container app of pod shop/web-1 ====\n");
+    write(
+        &world.0.join("shop/web-1/logs.txt"),
+        "==== START logs for container app of pod shop/web-1 ====\nlevel=fatal out of memory\n==== END logs for container app of pod shop/web-1 ====\n",
+    );
     scan(&world).assert().code(1).stdout(contains("error[oom-killed]"));
     let forge = folder.path().join("forge");
     cure(&world, &forge).assert().code(0);
@@ -284,7 +313,8 @@ fn commit_as_a_person(forge: &Path, branch: &str) -> git2::Oid {
     let repo = git2::Repository::open_bare(forge.join("repo.git")).unwrap();
     let tip = repo.find_branch(branch, git2::BranchType::Local).unwrap().get().peel_to_commit().unwrap();
     let person = git2::Signature::now("A Person", "person@shop.example").unwrap();
-    repo.commit(Some(&format!("refs/heads/{branch}")), &person, &person, "rather this", &tip.tree().unwrap(), &[&tip]).unwrap()
+    repo.commit(Some(&format!("refs/heads/{branch}")), &person, &person, "rather this", &tip.tree().unwrap(), &[&tip])
+        .unwrap()
 }
 
 #[test]
@@ -341,7 +371,10 @@ fn one_workload_can_be_cured_by_its_name() {
     let (cluster, repo) = shop();
     let forge = format!("local:{}", folder.path().join("forge").display());
     let mut one = kubecure();
-    one.args(["cure", "deploy/web", "-n", "shop", "--forge", &forge, "--snapshot"]).arg(&cluster).arg("--repo").arg(&repo);
+    one.args(["cure", "deploy/web", "-n", "shop", "--forge", &forge, "--snapshot"])
+        .arg(&cluster)
+        .arg("--repo")
+        .arg(&repo);
     one.assert().code(0);
     assert_eq!(std::fs::read_dir(folder.path().join("forge/pulls")).unwrap().count(), 1);
     let mut none = kubecure();
@@ -374,7 +407,8 @@ fn no_gate_that_refuses_lets_a_branch_through() {
     let forge = folder.path().join("forge");
     cure(&world, &forge).assert().code(0);
     let repo = git2::Repository::open_bare(forge.join("repo.git")).unwrap();
-    let branches: Vec<String> = repo.branches(None).unwrap().map(|b| b.unwrap().0.name().unwrap().unwrap().to_owned()).collect();
+    let branches: Vec<String> =
+        repo.branches(None).unwrap().map(|b| b.unwrap().0.name().unwrap().unwrap().to_owned()).collect();
     assert_eq!(branches, ["main"]);
     assert!(!forge.join("pulls/1.md").exists());
     assert!(std::fs::read_to_string(forge.join("issues/1.md")).unwrap().contains("policy does not allow"));
