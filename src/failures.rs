@@ -35,6 +35,7 @@ pub mod pvc_pending;
 pub mod hpa_failing;
 pub mod service_no_endpoints;
 pub mod ingress_backend;
+pub mod rollout_stuck;
 
 /// Every failure. Specific before general: the first to claim a container keeps it.
 pub const ALL: &[&dyn Failure] = &[
@@ -47,6 +48,7 @@ pub const ALL: &[&dyn Failure] = &[
     &hpa_failing::HpaFailing,
     &service_no_endpoints::ServiceNoEndpoints,
     &ingress_backend::IngressBackend,
+    &rollout_stuck::RolloutStuck,
 ];
 
 /// A failure by its id.
