@@ -4,5 +4,9 @@
     reason = "this is the edge: files and Git are read and written here, and nowhere else but in cli"
 )]
 
+pub mod folder;
+pub mod forge;
+pub mod git;
 pub mod logs;
+pub mod recorded;
 pub mod snapshot;

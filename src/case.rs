@@ -146,6 +146,14 @@ impl Incident {
         &self.findings[0]
     }
 
+    /// Every namespace of the incident, each once.
+    pub fn namespaces(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = self.findings.iter().map(|f| f.workload.ns()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// Every workload of the incident, each once, in order.
     pub fn workloads(&self) -> Vec<&ObjectRef> {
         let mut all: Vec<&ObjectRef> = self.findings.iter().map(|f| &f.workload).collect();
@@ -197,6 +205,14 @@ impl Diagnosis {
         match &self.cure {
             Cure::Repair { changes, .. } | Cure::Revert { changes, .. } => changes,
             Cure::Person(_) => &[],
+        }
+    }
+
+    /// The diagnosis itself, if it ends in changes; else why a person must act.
+    pub fn curable(self) -> Result<Self, Declined> {
+        match self.cure {
+            Cure::Person(declined) => Err(declined),
+            _ => Ok(self),
         }
     }
 }
@@ -416,6 +432,8 @@ pub enum Declined {
     Denied(Vec<Reason>),
     /// Text in the evidence reads like an instruction to a machine.
     InjectionSuspected { quote: Quote },
+    /// Policy tells KubeCure to leave the workload alone: nothing is published.
+    Excluded { why: String },
 }
 
 impl Declined {
@@ -429,6 +447,7 @@ impl Declined {
             Self::Blocked { .. } => "blocked",
             Self::Denied(_) => "denied",
             Self::InjectionSuspected { .. } => "injection-suspected",
+            Self::Excluded { .. } => "excluded",
         }
     }
 }
@@ -446,7 +465,7 @@ impl fmt::Display for Declined {
                 }
                 Ok(())
             }
-            Self::NeedsPerson { why, .. } => f.write_str(why),
+            Self::NeedsPerson { why, .. } | Self::Excluded { why } => f.write_str(why),
             Self::NotInGit { object, detail } => write!(f, "{object} is not declared in the repository: {detail}"),
             Self::Ambiguous { what, places } => {
                 let places: Vec<String> = places.iter().map(ToString::to_string).collect();

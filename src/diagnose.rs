@@ -1,8 +1,10 @@
 //! Evidence in, diagnosis out: a rule first.
 
 pub mod assemble;
+pub mod commands;
 pub mod changes;
 pub mod confidence;
+pub mod environment;
 pub mod history;
 pub mod image;
 pub mod injection;
@@ -13,6 +15,8 @@ pub mod nodes;
 pub mod objects;
 pub mod probes;
 pub mod quantity;
+pub mod raise;
+pub mod references;
 pub mod services;
 pub mod template;
 
@@ -27,7 +31,9 @@ pub fn diagnose(evidence: &Evidence, policy: &Policy) -> Result<Diagnosis, Decli
     if let Some(quote) = injection::suspected(evidence) {
         return Err(Declined::InjectionSuspected { quote });
     }
-    if let Some(Shared::Node(node)) = &evidence.incident.shared {
+    if let Some(Shared::Node(node)) = &evidence.incident.shared
+        && evidence.snapshot.nodes.iter().any(|n| n.metadata.name == *node && !n.is_ready())
+    {
         return Ok(node_is_down(evidence, node));
     }
     let failure = failures::by_id(evidence.incident.failure.0);

@@ -27,24 +27,41 @@ pub trait Failure: Sync {
 }
 
 pub mod oom_killed;
+pub mod security_context;
+pub mod config_missing;
+pub mod image_pull;
+pub mod run_error;
 pub mod probe_failing;
+pub mod evicted;
 pub mod unschedulable;
+pub mod crash_loop;
 pub mod quota_exceeded;
 pub mod replica_create_failed;
 pub mod pvc_pending;
+pub mod job_failed;
 pub mod hpa_failing;
 pub mod service_no_endpoints;
 pub mod ingress_backend;
 pub mod rollout_stuck;
 
+#[cfg(test)]
+mod trial;
+
 /// Every failure. Specific before general: the first to claim a container keeps it.
 pub const ALL: &[&dyn Failure] = &[
     &oom_killed::OomKilled,
+    &security_context::SecurityContext,
+    &config_missing::ConfigMissing,
+    &image_pull::ImagePull,
+    &run_error::RunError,
     &probe_failing::ProbeFailing,
+    &evicted::Evicted,
     &unschedulable::Unschedulable,
+    &crash_loop::CrashLoop,
     &quota_exceeded::QuotaExceeded,
     &replica_create_failed::ReplicaCreateFailed,
     &pvc_pending::PvcPending,
+    &job_failed::JobFailed,
     &hpa_failing::HpaFailing,
     &service_no_endpoints::ServiceNoEndpoints,
     &ingress_backend::IngressBackend,

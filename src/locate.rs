@@ -1,1 +1,61 @@
-//! A field in, the line of Git that sets it out.
+//! A field in, the line of Git that sets it out: one place or none.
+
+mod manifest;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::case::{Change, Declared, Declined, Gap, ObjectRef, SourceFile, SourceLocation, Sources};
+use crate::yaml;
+
+/// The files of a repository in, its objects by place out.
+pub fn index(name: &str, commit: Option<String>, files: BTreeMap<String, Arc<str>>, skipped: Vec<Gap>) -> Sources {
+    let files = files.into_iter().map(|(path, text)| (path, read(text))).collect();
+    Sources { name: name.to_owned(), commit, files, skipped }
+}
+
+fn read(text: Arc<str>) -> SourceFile {
+    match yaml::outline(&text) {
+        Ok(outlines) => SourceFile { objects: outlines.into_iter().flat_map(declared).collect(), text, broken: None },
+        Err(error) => SourceFile { text, objects: Vec::new(), broken: Some(error.to_string()) },
+    }
+}
+
+/// An ExternalSecret also stands for the Secret that it makes: its name and keys are what a workload refers to.
+fn declared(outline: yaml::Outline) -> Vec<Declared> {
+    let id = ObjectRef::new(&outline.api_version, &outline.kind, outline.namespace.as_deref(), &outline.name);
+    let own =
+        Declared { id, document: outline.document, root: outline.root, offset: outline.offset, keys: outline.keys };
+    let makes_secret = match own.id.kind.as_str() {
+        "ExternalSecret" => outline.generated_name.as_deref().or(Some(own.id.name.as_str())),
+        "SealedSecret" => Some(own.id.name.as_str()),
+        _ => None,
+    };
+    let made = makes_secret
+        .map(|name| Declared { id: ObjectRef::new("v1", "Secret", own.id.namespace.as_deref(), name), ..own.clone() });
+    [Some(own), made].into_iter().flatten().collect()
+}
+
+/// The place of every change, in the same order.
+pub fn locate_all(changes: &[Change], sources: &Sources, home: Option<&str>) -> Result<Vec<SourceLocation>, Declined> {
+    changes.iter().map(|change| locate(change, sources, home)).collect()
+}
+
+/// The place of one change.
+///
+/// `home` is the namespace that policy speaks of when it names exactly one: where an object that says no namespace
+/// lives. Elsewhere such an object is one of `default`.
+///
+/// Plain manifests are read here. Kustomize, Helm, Argo CD and Flux are layers above: each will be asked first whether
+/// it renders the object, and says which of its files sets the field.
+pub fn locate(change: &Change, sources: &Sources, home: Option<&str>) -> Result<SourceLocation, Declined> {
+    manifest::locate(change, sources, home)
+}
+
+/// What the repository declares in a namespace: names and keys that a diagnosis may need.
+pub fn declared_in(sources: &Sources, namespaces: &[&str], home: Option<&str>) -> Vec<Declared> {
+    let here = |declared: &&Declared| {
+        namespaces.iter().any(|ns| manifest::lives_in(declared.id.namespace.as_deref(), Some(ns), home))
+    };
+    sources.files.values().flat_map(|file| &file.objects).filter(here).cloned().collect()
+}

@@ -2,6 +2,14 @@
 //!
 //! Readers never influence a case.
 
+pub mod diff;
+pub mod json;
+pub mod log;
+pub mod plain;
+pub mod progress;
+pub mod tally;
+pub mod terminal;
+
 use crate::case::{Case, Declined, Diagnosis, Evidence, Incident, Proposal, Receipt, Request, SourceLocation, Verdict};
 
 /// Something that came to exist while an incident was worked.
@@ -83,6 +91,12 @@ macro_rules! notes {
     )* };
 }
 notes!(Evidence, Diagnosis, Proposal, Verdict, Declined, Request, Receipt);
+
+impl From<&str> for Note {
+    fn from(policy: &str) -> Self {
+        Self::Policy(policy.to_owned())
+    }
+}
 
 impl From<&Vec<SourceLocation>> for Note {
     fn from(locations: &Vec<SourceLocation>) -> Self {

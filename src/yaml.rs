@@ -1,14 +1,28 @@
 //! YAML with positions: read it, address a field, edit its bytes and no others.
 
-mod outline;
+mod edit;
 mod path;
 mod read;
-mod scalar;
-mod tape;
+mod outline;
+mod refused;
 
+mod guard;
+mod place;
+mod splice;
+mod flow;
+mod lines;
+mod oracle;
+mod scalar;
+mod write;
+mod tape;
+#[cfg(test)]
+mod tests;
+
+pub use edit::{Action, Edit, edit};
 pub use outline::{Outline, outline};
 pub use path::{FieldPath, PathError, Step};
 pub use read::{Data, Document, Entry, Layout, Node, ScalarStyle, document, documents};
+pub use refused::{Reason, Refused};
 pub use tape::Unreadable;
 
 /// Line and column of a byte, both from 1, the column in characters.

@@ -59,6 +59,16 @@ pub fn read(root: &Path) -> Result<Recording> {
     Ok(Recording { snapshot: projector.finish(), logs })
 }
 
+/// A snapshot from one text, for tests of the rules.
+#[cfg(test)]
+pub(crate) fn from_yaml(text: &str) -> Snapshot {
+    let mut projector = Projector::default();
+    projector.yaml("test.yaml", text);
+    let snapshot = projector.finish();
+    assert!(snapshot.gaps.is_empty(), "{:?}", snapshot.gaps);
+    snapshot
+}
+
 /// All files below, without following links: a snapshot is data, and links could lead anywhere.
 fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
     let entries = std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;

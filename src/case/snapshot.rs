@@ -243,6 +243,9 @@ pub struct WorkloadSpec {
     pub progress_deadline_seconds: Option<i64>,
     pub min_ready_seconds: Option<i64>,
     pub schedule: Option<String>,
+    /// Of a Job: how often it is tried, and for how long it may run.
+    pub backoff_limit: Option<i64>,
+    pub active_deadline_seconds: Option<i64>,
     pub selector: Json,
     pub template: Json,
     pub job_template: Json,
@@ -747,6 +750,17 @@ impl Snapshot {
             }
         }
         at
+    }
+
+    /// Labels of a workload; empty when it is not one that is kept.
+    pub fn labels_of(&self, id: &ObjectRef) -> BTreeMap<String, String> {
+        let service = || {
+            self.services
+                .iter()
+                .map(|s| &s.metadata)
+                .find(|m| id.kind == "Service" && m.name == id.name && m.namespace == id.namespace)
+        };
+        self.meta(id).or_else(service).map(|meta| meta.labels.clone()).unwrap_or_default()
     }
 
     /// `metadata` of a workload or of an object of which only that is kept.

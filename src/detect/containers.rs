@@ -48,13 +48,21 @@ impl<'s> Instance<'s> {
         self.status.restart_count + i64::from(self.status.state.terminated.is_some())
     }
 
-    /// Whether its last end bears on now: it is not ready, or ended within the last ten minutes.
+    /// Whether its last end bears on now: it does not run, or ended within the last ten minutes, or is not ready
+    /// and has not yet run for as long as the run that ended.
     ///
-    /// `lastState` is kept for ever: a container that was killed last week and is ready now is healthy.
+    /// `lastState` is kept for ever: a container that was killed last week and runs now is healthy, or fails for
+    /// another reason.
     pub fn is_recent(&self, taken: Timestamp) -> bool {
+        let Some(running) = &self.status.state.running else { return true };
+        let Some(end) = self.last_end() else { return false };
         let window = SignedDuration::from_mins(10);
-        let ended = self.last_end().and_then(|end| end.finished_at);
-        !self.status.ready || ended.is_some_and(|at| taken.duration_since(at) <= window)
+        if end.finished_at.is_some_and(|at| taken.duration_since(at) <= window) {
+            return true;
+        }
+        let last_run = end.finished_at.zip(end.started_at).map(|(to, from)| to.duration_since(from));
+        let this_run = running.started_at.map(|from| taken.duration_since(from));
+        !self.status.ready && this_run.zip(last_run).is_some_and(|(this, last)| this <= last)
     }
 
     pub fn waiting_reason(&self) -> &'s str {

@@ -123,6 +123,15 @@ fn status_items(finding: &Finding, snapshot: &Snapshot, clean: &mut Cleaner<'_>,
     for (text, at) in conditions {
         items.push(Item { source: ItemSource::Status(finding.workload.clone()), text: clean.text(&text), at });
     }
+    // How a run of a CronJob ended stands in its Job.
+    let runs = snapshot.children_of(&finding.workload).filter(|run| run.kind == "Job");
+    let Some(newest) = runs.max_by_key(|run| (run.condition("Failed").is_some(), run.metadata.creation_timestamp))
+    else {
+        return;
+    };
+    for (text, at) in conditions_of(snapshot, &newest.id()) {
+        items.push(Item { source: ItemSource::Status(newest.id()), text: clean.text(&text), at });
+    }
 }
 
 fn find_pod<'s>(snapshot: &'s Snapshot, id: &ObjectRef) -> Option<&'s Pod> {

@@ -69,7 +69,7 @@ pub fn revert(evidence: &Evidence, workload: &ObjectRef, blamed: impl Fn(&FieldP
 
 impl Difference {
     /// The change that restores the old value.
-    fn back(&self, template: &Template) -> Change {
+    pub fn back(&self, template: &Template) -> Change {
         let operation = match (&self.old, &self.new) {
             (Some(old), Some(new)) => Operation::Set { from: new.clone(), to: old.clone() },
             (Some(old), None) => Operation::Add { value: old.clone() },
@@ -110,10 +110,11 @@ fn of_deployment(snapshot: &Snapshot, workload: &ObjectRef) -> Option<Healthy> {
         let pods = |id: &ObjectRef| id.kind == "Pod" && id.name.starts_with(&format!("{}-", set.metadata.name));
         let ground = if ready > 0 {
             ground(RUNS_NOW, format!("{name} runs now with {ready} ready {}", if ready == 1 { "pod" } else { "pods" }))
+        } else if let Some(ground) = worked_before(snapshot, &name, workload, pods) {
+            ground
         } else {
             // One that failed, too, is passed over: the one before it may have worked.
-            let Some(ground) = worked_before(snapshot, &name, workload, pods) else { continue };
-            ground
+            continue;
         };
         let (template, replaced) = (without_hash(set.pod_template()), next.metadata.creation_timestamp);
         return Some(Healthy { name, template, ground, replaced });

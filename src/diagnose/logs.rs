@@ -12,9 +12,12 @@ static TELLING: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a constant pattern")
 });
 static ERROR: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)\b(error|err|exception|traceback|failed|failure|cannot|could not|couldn't|unable|denied|refused|not found|no such|missing|invalid|required|unexpected|bad|already exists)\b")
+    Regex::new(r"(?i)\b(error|err|exception|traceback|failed|failure|cannot|can't|could not|couldn't|unable|denied|refused|not found|no such|missing|invalid|required|unexpected|bad|already exists|does not exist)\b|\b\w+(Error|Exception)\b")
         .expect("a constant pattern")
 });
+
+static LOGFMT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"\b(?:msg|message)="((?:[^"\\]|\\.)*)""#).expect("a constant pattern"));
 
 /// How much a line tells: 3 fatal, 2 error, 1 the last words before the end, 0 nothing.
 pub fn weight(line: &str) -> u8 {
@@ -58,6 +61,45 @@ pub fn shape(line: &str) -> String {
     shape
 }
 
+/// What the program complained of at its end: the first of the last lines that tell of an error, passing over stack
+/// frames. Of "column x does not exist" and then "report failed" it is the first that says why.
+pub fn complaint(lines: &[String]) -> Option<&str> {
+    const NEAR_THE_END: usize = 40;
+    let mut first: Option<&str> = None;
+    let last_words = lines.iter().rev().filter(|line| !line.trim().is_empty() && !is_frame(line)).take(NEAR_THE_END);
+    for (i, line) in last_words.enumerate() {
+        match (weight(line), first) {
+            (2.., _) => first = Some(line),
+            // Before the block of errors comes what went well.
+            (_, Some(_)) => break,
+            // After it, a word of goodbye or two.
+            (_, None) if i >= 3 => return None,
+            (_, None) => {}
+        }
+    }
+    first
+}
+
+/// A line of a stack trace: it says where, not what.
+fn is_frame(line: &str) -> bool {
+    line.starts_with([' ', '\t'])
+        || line.starts_with("Traceback (most recent call last)")
+        || line.starts_with("goroutine ")
+        || line.starts_with("main.")
+}
+
+/// What a line says, without time, level and names of fields: `msg="..."` of logfmt, `msg` or `message` of JSON.
+pub fn message(line: &str) -> String {
+    if let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(line) {
+        let text = ["msg", "message", "error", "err"].iter().find_map(|key| fields.get(*key)?.as_str());
+        return text.unwrap_or(line).to_owned();
+    }
+    match LOGFMT.captures(line) {
+        Some(found) => found[1].replace("\\\"", "\""),
+        None => line.trim().to_owned(),
+    }
+}
+
 /// The logs of a container, the run that ended before the one that runs.
 pub fn of<'e>(evidence: &'e Evidence, container: &str) -> Vec<&'e Log> {
     let mut logs: Vec<&Log> =
@@ -77,6 +119,38 @@ mod tests {
                 .map(Into::into)
                 .into();
         assert_eq!(decisive(&lines, 2), ["level=fatal msg=\"QUEUE_URL is not set\"", "bye"]);
+    }
+
+    fn lines(all: &[&str]) -> Vec<String> {
+        all.iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_complaint_is_the_first_error_of_the_last_ones() {
+        let said = |all: &[&str]| complaint(&lines(all)).map(message);
+        let report = [
+            "level=error msg=\"cache is cold\"",
+            "level=info msg=\"daily report\"",
+            "level=error msg=\"column total_gross does not exist in table orders\"",
+            "level=fatal msg=\"report failed\"",
+        ];
+        assert_eq!(said(&report).as_deref(), Some("column total_gross does not exist in table orders"));
+        let python = [
+            "starting",
+            "Traceback (most recent call last):",
+            "  File \"app.py\", line 3, in <module>",
+            "    raise KeyError(x)",
+            "KeyError: 'tenant'",
+        ];
+        assert_eq!(said(&python).as_deref(), Some("KeyError: 'tenant'"));
+        assert_eq!(said(&["starting", "loading plugin libfast.so"]), None);
+    }
+
+    #[test]
+    fn a_message_is_read_out_of_json_and_logfmt() {
+        assert_eq!(message(r#"{"level":"fatal","msg":"no disk"}"#), "no disk");
+        assert_eq!(message(r#"t=1 level=fatal msg="cannot open \"x\"""#), "cannot open \"x\"");
+        assert_eq!(message("  boom "), "boom");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::case::{ObjectRef, Snapshot};
+use crate::case::{Change, ObjectRef, Operation, Snapshot};
 use crate::yaml::FieldPath;
 
 /// The pod template of a workload as it is now.
@@ -58,6 +58,12 @@ impl Template {
     pub fn path(&self, inner: &FieldPath) -> FieldPath {
         self.root.clone().join(inner)
     }
+
+    /// Whether a path inside of the template lies at or under one of these fields of a container.
+    pub fn is_in(&self, inner: &FieldPath, container: &Part<'_>, fields: &[&str]) -> bool {
+        let path = self.path(inner);
+        fields.iter().any(|field| path.starts_with(&container.path.clone().key(field)))
+    }
 }
 
 impl<'t> Part<'t> {
@@ -75,12 +81,15 @@ impl<'t> Part<'t> {
         Some(Part { path: self.path.clone().key(key), value })
     }
 
-    /// The items of a list below: by name where they have one, else by number.
+    /// The items of a list below: by name where they have one of their own, else by number. (`env` may hold a name
+    /// twice, `volumeMounts` often does.)
     pub fn items(&self, key: &str) -> Vec<Part<'t>> {
         let Some(list) = self.value.get(key).and_then(Value::as_array) else { return Vec::new() };
         let path = self.path.clone().key(key);
+        let name_of = |value: &'t Value| value.get("name").and_then(Value::as_str);
+        let is_own = |name: &str| list.iter().filter(|other| name_of(other) == Some(name)).count() == 1;
         let item = |(i, value): (usize, &'t Value)| {
-            let path = match value.get("name").and_then(Value::as_str) {
+            let path = match name_of(value).filter(|name| is_own(name)) {
                 Some(name) => path.clone().named(name),
                 None => path.clone().index(i),
             };
@@ -96,5 +105,16 @@ impl<'t> Part<'t> {
 
     pub fn text(&self) -> Option<&'t str> {
         self.value.as_str()
+    }
+
+    /// The value as a person writes it: text without its quotes.
+    pub fn shown(&self) -> String {
+        self.text().map_or_else(|| self.value.to_string(), ToOwned::to_owned)
+    }
+
+    /// The change that gives this field another value.
+    pub fn set(&self, workload: &ObjectRef, to: impl Into<Value>) -> Change {
+        let operation = Operation::Set { from: self.value.clone(), to: to.into() };
+        Change { object: workload.clone(), path: self.path.clone(), operation }
     }
 }

@@ -1,0 +1,164 @@
+//! `kubecure demo`: the whole loop on a machine with nothing but this binary.
+//!
+//! Nothing in here is a special path: the example repository and the recording of a real cluster are unpacked into a
+//! folder, and `cure --all` runs on them as it would on anyone's.
+#![expect(clippy::disallowed_methods, reason = "the demo unpacks itself; the command line is the edge")]
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use rust_embed::RustEmbed;
+
+use super::cure::{in_full, receipt_line};
+use super::output::{CliError, OutputArgs};
+use super::world::{bad_input, no_answer};
+use crate::adapters::forge::Forge;
+use crate::adapters::forge::local::LocalForge;
+use crate::adapters::recorded::Recorded;
+use crate::adapters::{folder, snapshot};
+use crate::case::{Case, Receipt, Request, Timestamp};
+use crate::cure::cure;
+use crate::locate;
+use crate::report::{Journal, Silent};
+use crate::review::policy::{Policies, PolicyFile};
+use crate::settings::Terms;
+
+/// Watch the whole loop on an example, with nothing but this binary
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// Where to unpack it; a new temporary folder by default
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Print every pull request and issue in full, not only the first two
+    #[arg(long)]
+    pub full: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// The repository of a small shop.
+#[derive(RustEmbed)]
+#[folder = "example-gitops-repo/"]
+#[exclude = "README.md"]
+struct Repository;
+
+/// What a real cluster said of it.
+#[derive(RustEmbed)]
+#[folder = "tests/recordings/shop/"]
+struct Cluster;
+
+pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<u8, CliError> {
+    let dir = folder_for(args)?;
+    let now = Timestamp::now();
+    unpack::<Repository>(&dir.join("repository"))?;
+    unpack::<Cluster>(&dir.join("cluster"))?;
+    let forge = LocalForge::open(&dir.join("forge"), Some(&dir.join("repository")), now).map_err(bad_input)?;
+    let base = forge.repo().manifests(None, "").map_err(bad_input)?;
+    let policies = policies(&base)?;
+    let recording = snapshot::read(&dir.join("cluster")).map_err(bad_input)?;
+    let incidents = crate::detect::detect(&recording.snapshot);
+    let sources = locate::index("the example repository", base.commit, base.files, base.skipped);
+    let world = Recorded::new(recording, sources, Some(Box::new(forge) as Box<dyn Forge>));
+    let terms = Terms { policies: &policies, cluster: "demo", now };
+    let cases = super::world::runtime()?.block_on(async {
+        let mut cases = Vec::new();
+        for incident in &incidents {
+            cases.push(cure(incident, &world, terms, Journal::open(incident, &mut Silent)).await.map_err(no_answer)?);
+        }
+        Ok::<_, CliError>(cases)
+    })?;
+    super::print(out, &story(args, &dir, &cases))
+}
+
+/// An empty folder, kept: the user wants to look around in it.
+fn folder_for(args: &DemoArgs) -> Result<PathBuf, CliError> {
+    let Some(dir) = &args.dir else {
+        let made = tempfile::Builder::new().prefix("kubecure-demo-").tempdir();
+        return made
+            .map(tempfile::TempDir::keep)
+            .map_err(|e| CliError::usage(format!("cannot make a temporary folder: {e}")));
+    };
+    let is_empty = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
+    if !is_empty {
+        return Err(CliError::usage(format!("{} is not empty, and the demo wants a folder of its own", dir.display())));
+    }
+    Ok(dir.clone())
+}
+
+fn unpack<E: RustEmbed>(to: &Path) -> Result<(), CliError> {
+    let failed =
+        |error: std::io::Error| CliError::usage(format!("cannot unpack the demo into {}: {error}", to.display()));
+    for name in E::iter() {
+        let Some(file) = E::get(&name) else { continue };
+        let path = to.join(name.as_ref());
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(failed)?;
+        }
+        std::fs::write(path, file.data).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn policies(base: &folder::RawFiles) -> Result<Policies, CliError> {
+    let own = base.files.iter().filter(|(path, _)| path.starts_with(".kubecure/"));
+    let own: Vec<PolicyFile<'_>> = own.map(|(path, text)| PolicyFile { path, text }).collect();
+    Policies::read(&own).map_err(|problems| CliError::usage(format!("the example's policy is broken: {}", problems[0])))
+}
+
+/// What happened, as a person wants to read it.
+fn story(args: &DemoArgs, dir: &Path, cases: &[Case]) -> String {
+    let mut text = String::from(
+        "A real cluster ran this shop, and most of it failed. KubeCure read the recording and the repository:\n\n",
+    );
+    let width = cases.iter().map(|case| case.incident.failure.0.len()).max().unwrap_or(0);
+    for case in cases {
+        let workloads: Vec<String> = case.incident.workloads().iter().map(|w| w.path()).collect();
+        let became = case.receipt.as_ref().map_or(String::new(), short);
+        let title = case.request.as_ref().map_or("", title);
+        let _ =
+            writeln!(text, "  {:width$}  {:22}  {became:18}  {title}", case.incident.failure.0, workloads.join(", "));
+    }
+    text.push('\n');
+    let mut shown = 0;
+    for case in cases {
+        let Some(request) = &case.request else { continue };
+        let first = matches!(request, Request::PullRequest(_)) && shown == 0
+            || matches!(request, Request::Issue(_)) && shown == 1;
+        if args.full || first {
+            shown += 1;
+            text.push_str(&in_full(request));
+        }
+    }
+    text.push_str(&look_around(args, dir));
+    text
+}
+
+fn title(request: &Request) -> &str {
+    match request {
+        Request::PullRequest(pull) => &pull.title,
+        Request::Issue(issue) => &issue.title,
+        Request::Nothing(_) => "",
+    }
+}
+
+fn short(receipt: &Receipt) -> String {
+    match receipt {
+        Receipt::Opened { kind: crate::case::EntryKind::PullRequest, number, .. } => format!("pull request #{number}"),
+        Receipt::Opened { number, .. } => format!("issue #{number}"),
+        other => receipt_line(other),
+    }
+}
+
+fn look_around(args: &DemoArgs, dir: &Path) -> String {
+    let dir = dir.display();
+    let more = if args.full {
+        String::new()
+    } else {
+        "kubecure demo --full                                   # every pull request and issue\n  ".to_owned()
+    };
+    format!(
+        "Everything lies in {dir}\n  repository/   the manifests, with the policy in .kubecure/\n  cluster/      what the cluster said\n  forge/        repo.git with a branch for each pull request, pulls/ and issues/ as Markdown\n\nTry next:\n  {more}git -C {dir}/forge/repo.git log --oneline --all\n  kubecure scan --snapshot {dir}/cluster --repo {dir}/repository\n  kubecure cure --all --snapshot {dir}/cluster --repo {dir}/repository --forge local:{dir}/forge   # again: opens nothing twice\n  kubecure explain oom-killed\n"
+    )
+}

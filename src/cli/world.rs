@@ -1,0 +1,205 @@
+//! What `scan` and `cure` look at: the cluster, the repository and its policy, as the command line names them.
+#![expect(clippy::disallowed_methods, reason = "the command line is the edge: it looks at paths that the user gave")]
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::output::CliError;
+use crate::adapters::folder::{self, RawFiles};
+use crate::adapters::git;
+use crate::adapters::snapshot::{self, Recording};
+use crate::case::{Gap, Incident, ObjectRef, Sources};
+use crate::locate;
+use crate::report::terminal::Healthy;
+use crate::review::policy::{Policies, PolicyFile};
+
+/// The cluster and the repository
+#[derive(Args, Clone, Debug)]
+pub struct WorldArgs {
+    /// The cluster: a folder of Kubernetes YAML or JSON, such as `kubectl cluster-info dump` writes
+    #[arg(long, value_name = "DIR")]
+    pub snapshot: PathBuf,
+    /// The repository, read as it lies there
+    #[arg(long, value_name = "PATH", default_value = ".")]
+    pub repo: PathBuf,
+    /// A commit, tag or branch of the repository instead of its files
+    #[arg(long, value_name = "REV")]
+    pub rev: Option<String>,
+    /// Only this namespace
+    #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "all_namespaces")]
+    pub namespace: Option<String>,
+    /// All namespaces (the default for a recorded cluster)
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// What to call the cluster in pull requests
+    #[arg(long, value_name = "NAME", default_value = "cluster", env = "KUBECURE_CLUSTER")]
+    pub cluster: String,
+}
+
+/// Everything that was read before the first incident is worked.
+pub struct Loaded {
+    pub recording: Recording,
+    pub sources: Sources,
+    pub policies: Policies,
+    pub gaps: Vec<Gap>,
+}
+
+impl WorldArgs {
+    /// Reads the repository: as it lies there, or a commit of it.
+    pub fn files(&self) -> Result<RawFiles, CliError> {
+        let shown = self.repo.display().to_string();
+        if shown.contains("://") || shown.starts_with("git@") {
+            return Err(CliError::usage(format!("{shown} is a URL, and a folder was expected"))
+                .hint(format!("clone it first: git clone --depth 1 {shown} repo && kubecure ... --repo repo")));
+        }
+        if self.repo.is_file() {
+            return Err(CliError::usage(format!("{shown} is a file, and the repository's folder was expected")));
+        }
+        let read = match &self.rev {
+            Some(rev) => git::open(&self.repo).and_then(|repo| repo.manifests(Some(rev), repo.prefix())),
+            None => folder::read(&self.repo),
+        };
+        read.map_err(bad_input)
+    }
+
+    /// Reads the cluster.
+    pub fn recording(&self) -> Result<Recording, CliError> {
+        snapshot::read(&self.snapshot).map_err(bad_input)
+    }
+
+    /// Puts it together. `files` come from the repository, or from the forge that already has one.
+    pub fn load(&self, files: RawFiles) -> Result<Loaded, CliError> {
+        let recording = self.recording()?;
+        let policies = policies(&files)?;
+        let name = self.repo.display().to_string();
+        let RawFiles { files, commit, skipped } = files;
+        let sources = locate::index(&name, commit, files, skipped);
+        let mut gaps = recording.snapshot.gaps.clone();
+        gaps.extend(sources.skipped.iter().cloned());
+        gaps.extend(unreadable(&sources));
+        Ok(Loaded { recording, sources, policies, gaps })
+    }
+
+    /// The incidents that the user asked about.
+    pub fn incidents(&self, loaded: &Loaded) -> Vec<Incident> {
+        let mut incidents = crate::detect::detect(&loaded.recording.snapshot);
+        if let Some(namespace) = &self.namespace {
+            incidents.retain(|incident| incident.namespaces().contains(&namespace.as_str()));
+        }
+        incidents
+    }
+
+    /// The same flags again, for a command that is offered as the next.
+    pub fn again(&self) -> String {
+        let quote = |path: &Path| {
+            let text = path.display().to_string();
+            if text.contains(' ') { format!("'{text}'") } else { text }
+        };
+        let mut flags = format!("--snapshot {} --repo {}", quote(&self.snapshot), quote(&self.repo));
+        for (flag, value) in [("--rev", &self.rev), ("-n", &self.namespace)] {
+            if let Some(value) = value {
+                flags = format!("{flags} {flag} {value}");
+            }
+        }
+        flags
+    }
+}
+
+/// How much was looked at.
+pub fn healthy(recording: &Recording) -> Healthy {
+    let snapshot = &recording.snapshot;
+    let workloads = snapshot.workloads.iter().filter(|w| w.metadata.controller().is_none()).count();
+    Healthy { workloads, pods: snapshot.pods.len() }
+}
+
+/// The policy of the repository. A broken one is an error: what it would forbid is not known.
+fn policies(files: &RawFiles) -> Result<Policies, CliError> {
+    let own = files.files.iter().filter(|(path, _)| path.starts_with(".kubecure/"));
+    let own: Vec<PolicyFile<'_>> = own.map(|(path, text)| PolicyFile { path, text }).collect();
+    Policies::read(&own).map_err(|problems| {
+        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let hint = problems.iter().find_map(|p| p.hint.clone()).map_or(String::new(), |hint| format!("; {hint}"));
+        CliError::usage(format!(
+            "the policy of the repository is invalid, so nothing is allowed\n  {}",
+            all.join("\n  ")
+        ))
+        .hint(format!("kubecure policy check shows each with its line{hint}"))
+    })
+}
+
+/// Files that are no YAML. Templates are not broken: they are another tool's, and one line says so.
+fn unreadable(sources: &Sources) -> Vec<Gap> {
+    let (mut gaps, mut templates) = (Vec::new(), Vec::new());
+    for (path, file) in &sources.files {
+        let Some(why) = &file.broken else { continue };
+        if file.text.contains("{{") {
+            templates.push(path.as_str());
+        } else {
+            gaps.push(Gap { what: path.clone(), why: format!("is not valid YAML and was skipped: {why}") });
+        }
+    }
+    if let Some(first) = templates.first() {
+        let what = if templates.len() == 1 {
+            (*first).to_owned()
+        } else {
+            format!("{first} and {} more", templates.len() - 1)
+        };
+        gaps.push(Gap { what, why: "are templates, not manifests, and were passed over".to_owned() });
+    }
+    gaps
+}
+
+/// An error of an adapter, whose text ends in its hint.
+pub fn bad_input(error: anyhow::Error) -> CliError {
+    split(CliError::usage, &error)
+}
+
+/// The outside did not do what was asked.
+pub fn no_answer(error: anyhow::Error) -> CliError {
+    split(|text: String| CliError { message: text, hint: None, code: super::output::NO_ANSWER }, &error)
+}
+
+fn split(make: impl Fn(String) -> CliError, error: &anyhow::Error) -> CliError {
+    let text = format!("{error:#}");
+    match text.split_once("\nHint: ") {
+        // What stands after the hint is the cause underneath.
+        Some((message, rest)) => {
+            let (hint, cause) = rest.split_once(": ").filter(|_| error.chain().count() > 1).unwrap_or((rest, ""));
+            let message = if cause.is_empty() { message.to_owned() } else { format!("{message}: {cause}") };
+            make(message).hint(hint)
+        }
+        None => make(text),
+    }
+}
+
+/// `deployment/web`, `deploy/web`: whether a workload is the one that was asked for.
+pub fn names(asked: &str, workload: &ObjectRef) -> bool {
+    let Some((kind, name)) = asked.split_once('/') else { return false };
+    workload.name == name && is_kind(kind, &workload.kind)
+}
+
+/// Kinds as kubectl knows them: any case, plural, short.
+fn is_kind(asked: &str, kind: &str) -> bool {
+    let short = match kind {
+        "Deployment" => "deploy",
+        "StatefulSet" => "sts",
+        "DaemonSet" => "ds",
+        "ReplicaSet" => "rs",
+        "CronJob" => "cj",
+        "Pod" => "po",
+        "Service" => "svc",
+        "Ingress" => "ing",
+        "HorizontalPodAutoscaler" => "hpa",
+        "PersistentVolumeClaim" => "pvc",
+        _ => "",
+    };
+    let (asked, kind) = (asked.to_lowercase(), kind.to_lowercase());
+    asked == kind || asked == short || asked == format!("{kind}s") || asked == format!("{kind}es")
+}
+
+/// The runtime of a verb. One thread is enough: the outside is a disk.
+pub fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| CliError::usage(format!("cannot start: {error}")))
+}

@@ -1,0 +1,402 @@
+//! The binary as a user runs it: screens, exit codes, bad input, and what it writes or does not write.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use predicates::str::contains;
+use serde_json::Value;
+
+fn kubecure() -> Command {
+    let mut command = Command::cargo_bin("kubecure").unwrap();
+    command.env_clear().env("NO_COLOR", "1").env("TZ", "UTC");
+    command
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn shop() -> (PathBuf, PathBuf) {
+    (root().join("tests/recordings/shop"), root().join("example-gitops-repo"))
+}
+
+fn capture(name: &str) -> (PathBuf, PathBuf) {
+    let folder = root().join("tests/recordings/captures").join(name);
+    (folder.join("snapshot"), folder.join("repo"))
+}
+
+fn scan(world: &(PathBuf, PathBuf)) -> Command {
+    let mut command = kubecure();
+    command.arg("scan").arg("--snapshot").arg(&world.0).arg("--repo").arg(&world.1);
+    command
+}
+
+fn cure(world: &(PathBuf, PathBuf), forge: &Path) -> Command {
+    let mut command = kubecure();
+    command.args(["cure", "--all", "--forge"]).arg(format!("local:{}", forge.display()));
+    command.arg("--snapshot").arg(&world.0).arg("--repo").arg(&world.1);
+    command
+}
+
+fn json(command: &mut Command) -> Value {
+    serde_json::from_slice(&command.args(["-o", "json"]).output().unwrap().stdout).unwrap()
+}
+
+fn write(path: &Path, text: impl AsRef<[u8]>) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+/// Every file below a folder, with its bytes: to see that nothing was written.
+fn all_files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(at) = open.pop() {
+        for entry in std::fs::read_dir(at).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                found.insert(path.strip_prefix(folder).unwrap().to_owned(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+const OOM_POD: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web-1","namespace":"shop","creationTimestamp":"2026-01-01T00:00:00Z",
+  "ownerReferences":[{"apiVersion":"apps/v1","kind":"StatefulSet","name":"web","controller":true}]},
+  "spec":{"containers":[{"name":"app"}]},"status":{"phase":"Running","startTime":"2026-01-01T00:00:00Z","containerStatuses":[
+  {"name":"app","ready":false,"restartCount":7,"state":{"waiting":{"reason":"CrashLoopBackOff"}},
+   "lastState":{"terminated":{"reason":"OOMKilled","exitCode":137,"startedAt":"2026-01-01T00:09:58Z","finishedAt":"2026-01-01T00:10:00Z"}}}]}}"#;
+
+fn stateful_set(name: &str, namespace: &str) -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: StatefulSet\nmetadata:\n  name: {name}\n  namespace: {namespace}\nspec:\n  selector: {{matchLabels: {{app: web}}}}\n  template:\n    metadata: {{labels: {{app: web}}}}\n    spec:\n      containers:\n        - name: app\n          image: x.example/a:1\n          resources:\n            limits:\n              memory: 64Mi # tight\n"
+    )
+}
+
+/// A cluster with one OOM kill and a repository that declares the workload.
+fn small_world(folder: &Path) -> (PathBuf, PathBuf) {
+    let world = (folder.join("cluster"), folder.join("repo"));
+    write(&world.0.join("pods.json"), OOM_POD);
+    write(&world.0.join("sets.yaml"), stateful_set("web", "shop"));
+    write(&world.1.join("web.yaml"), stateful_set("web", "shop"));
+    world
+}
+
+#[test]
+fn a_healthy_cluster_exits_zero_and_failures_exit_one() {
+    scan(&capture("healthy")).assert().code(0).stdout(contains("No failures"));
+    scan(&capture("oomkilled")).assert().code(1).stdout(contains("error[oom-killed]"));
+}
+
+#[test]
+fn the_json_of_scan_has_the_documented_shape() {
+    let found = json(&mut scan(&shop()));
+    let has = |value: &Value, keys: &[&str]| keys.iter().all(|key| value.get(key).is_some());
+    for finding in found["findings"].as_array().unwrap() {
+        assert!(has(finding, &["failure", "workload", "container", "symptom", "since"]), "{finding}");
+        assert!(has(&finding["workload"], &["kind", "namespace", "name"]), "{finding}");
+    }
+    let proposals = found["proposals"].as_array().unwrap();
+    assert!(!proposals.is_empty());
+    for proposal in proposals {
+        assert!(has(proposal, &["failure", "workload", "cause", "origin", "confidence", "changes", "locations", "diff", "verdict", "reasons"]), "{proposal}");
+        assert!(has(&proposal["changes"][0], &["path", "op", "from", "to"]), "{proposal}");
+        assert!(has(&proposal["locations"][0], &["file", "line", "column", "chain"]), "{proposal}");
+    }
+    for declined in found["declined"].as_array().unwrap() {
+        assert!(has(declined, &["failure", "workload", "reason", "detail"]), "{declined}");
+    }
+}
+
+#[test]
+fn an_empty_folder_a_file_and_nothing_at_all_are_no_snapshots() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pods.json");
+    let repo = folder.path().join("repo");
+    std::fs::create_dir_all(folder.path().join("empty")).unwrap();
+    std::fs::create_dir_all(&repo).unwrap();
+    write(&file, OOM_POD);
+    let asks = [("empty", "holds no Kubernetes object"), ("pods.json", "is a file"), ("missing", "no snapshot at")];
+    for (name, says) in asks {
+        let world = (folder.path().join(name), repo.clone());
+        scan(&world).assert().code(2).stderr(contains(says).and(contains("Hint: "))).stdout("");
+    }
+    kubecure().arg("scan").assert().code(2).stderr(contains("--snapshot"));
+    kubecure().arg("scam").assert().code(2).stderr(contains("scan"));
+}
+
+#[test]
+fn a_workload_that_no_manifest_declares_is_an_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    write(&world.1.join("web.yaml"), stateful_set("web", "elsewhere"));
+    let found = json(&mut scan(&world));
+    assert_eq!(found["declined"][0]["reason"], "not-in-git");
+    let detail = found["declined"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("web.yaml declares one of this name with namespace elsewhere"), "{detail}");
+}
+
+#[test]
+fn two_declarations_are_both_named_and_nothing_is_proposed() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    write(&world.1.join("old/web.yaml"), stateful_set("web", "shop"));
+    let found = json(&mut scan(&world));
+    assert_eq!(found["declined"][0]["reason"], "ambiguous");
+    let detail = found["declined"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("old/web.yaml:") && detail.contains(" web.yaml:"), "{detail}");
+    assert!(found["proposals"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_policy_with_a_typo_allows_nothing_and_names_the_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let policy = "apiVersion: healing.kubecure.io/v1alpha1\nkind: HealingPolicy\nmetadata: {name: default}\nspec:\n  delivr: {}\n";
+    write(&world.1.join(".kubecure/policy.yaml"), policy);
+    let forge = folder.path().join("forge");
+    scan(&world).assert().code(2).stderr(contains(".kubecure/policy.yaml:5:3").and(contains("deliver")));
+    cure(&world, &forge).assert().code(2);
+    let pulls = forge.join("pulls");
+    assert!(!pulls.exists() || std::fs::read_dir(pulls).unwrap().next().is_none());
+}
+
+#[test]
+fn broken_files_are_named_and_the_rest_still_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    write(&world.0.join("broken.json"), "{\"kind\": ");
+    write(&world.0.join("binary.yaml"), [0xff, 0xfe, 0x00]);
+    write(&world.1.join("broken.yaml"), "a: [1\nb: }\n");
+    write(&world.1.join("chart/templates/web.yaml"), "{{- if .Values.on }}\nreplicas: {{ .Values.replicas }}\n{{- end }}\n");
+    let said = scan(&world).assert().code(1).stdout(contains("raise the limit to 128Mi"));
+    said.stdout(contains("broken.json").and(contains("binary.yaml")).and(contains("broken.yaml")).and(contains("templates")));
+}
+
+#[test]
+fn a_log_of_fifty_megabytes_and_binary_bytes_is_read_in_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let mut log = b"first line\n".to_vec();
+    while log.len() < 50 << 20 {
+        log.extend_from_slice(b"\x00\xff\x1b[31mnoise\n");
+    }
+    log.extend_from_slice(b"level=fatal msg=\"the end\"\n");
+    write(&world.0.join("logs/shop/web-1/app.previous.log"), &log);
+    let output = scan(&world).assert().code(1).get_output().stdout.clone();
+    assert!(!output.contains(&0x1b), "an escape sequence of a log reached the terminal");
+}
+
+#[test]
+fn hostile_names_reach_neither_the_terminal_nor_the_markdown() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let name = "<img src=x>@team ![a](http://evil.example) \\u001b[31m fixes #1";
+    write(&world.0.join("pods.json"), OOM_POD.replace("\"name\":\"app\"", &format!("\"name\":\"{name}\"")));
+    let live = stateful_set("web", "shop").replace("name: app", &format!("name: \"{}\"", name.replace("\\u001b", "\\x1b")));
+    write(&world.0.join("sets.yaml"), &live);
+    write(&world.1.join("web.yaml"), &live);
+    let forge = folder.path().join("forge");
+    let output = cure(&world, &forge).assert().code(0).get_output().stdout.clone();
+    assert!(!output.contains(&0x1b));
+    let page = std::fs::read_to_string(forge.join("pulls/1.md")).unwrap();
+    // What stands in the hidden line is shown to nobody, and is JSON that cannot end its comment.
+    let body = page.split("<!-- kubecure:begin -->").nth(1).unwrap().split("<!-- kubecure {").next().unwrap();
+    assert!(!body.contains('\u{1b}'));
+    for event in pulldown_cmark::Parser::new_ext(body, pulldown_cmark::Options::all()) {
+        use pulldown_cmark::{Event, Tag};
+        let is_bad = match &event {
+            Event::Start(Tag::Link { .. } | Tag::Image { .. }) => true,
+            Event::Html(html) | Event::InlineHtml(html) => html.contains("img"),
+            Event::Text(text) => text.contains("@team") || text.contains("#1"),
+            _ => false,
+        };
+        assert!(!is_bad, "{event:?} in\n{body}");
+    }
+}
+
+#[test]
+fn a_dump_of_kubectl_is_a_snapshot_with_logs() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let list = format!("{{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"items\":[{}]}}", OOM_POD.replacen("\"apiVersion\":\"v1\",\"kind\":\"Pod\",", "", 1));
+    std::fs::remove_file(world.0.join("pods.json")).unwrap();
+    write(&world.0.join("shop/pods.json"), list);
+    write(&world.0.join("shop/web-1/logs.txt"), "==== START logs for container app of pod shop/web-1 ====\nlevel=fatal out of memory\n==== END logs for container app of pod shop/web-1 ====\n");
+    scan(&world).assert().code(1).stdout(contains("error[oom-killed]"));
+    let forge = folder.path().join("forge");
+    cure(&world, &forge).assert().code(0);
+    assert!(std::fs::read_to_string(forge.join("pulls/1.md")).unwrap().contains("level=fatal out of memory"));
+}
+
+#[test]
+fn secrets_of_a_log_reach_no_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = capture("log-with-secret");
+    let forge = folder.path().join("forge");
+    let screen = scan(&world).assert().code(1).get_output().stdout.clone();
+    let found = json(&mut scan(&world)).to_string();
+    cure(&world, &forge).assert().code(0);
+    let mut all = String::from_utf8(screen).unwrap() + &found;
+    for text in all_files(&forge.join("issues")).into_values() {
+        all.push_str(&String::from_utf8(text).unwrap());
+    }
+    for secret in ["hunter2-prod", "eyJhbGciOiJIUzI1NiJ9"] {
+        assert!(!all.contains(secret), "{secret} in the output");
+    }
+}
+
+#[test]
+fn curing_twice_opens_nothing_twice_and_rewrites_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let forge = folder.path().join("forge");
+    cure(&shop(), &forge).assert().code(0);
+    let before = all_files(&forge);
+    cure(&shop(), &forge).assert().code(0);
+    let after = all_files(&forge);
+    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+    for (path, bytes) in &before {
+        assert!(after[path] == *bytes, "{} was rewritten", path.display());
+    }
+}
+
+#[test]
+fn a_closed_pull_request_is_not_offered_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let forge = folder.path().join("forge");
+    cure(&world, &forge).assert().code(0);
+    let page = forge.join("pulls/1.md");
+    let closed = std::fs::read_to_string(&page).unwrap().replacen("state: open", "state: closed", 1);
+    std::fs::write(&page, &closed).unwrap();
+    cure(&world, &forge).assert().code(0).stdout(contains("closed"));
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), closed);
+    assert_eq!(std::fs::read_dir(forge.join("pulls")).unwrap().count(), 1);
+}
+
+/// A commit of a person on a branch of the forge.
+fn commit_as_a_person(forge: &Path, branch: &str) -> git2::Oid {
+    let repo = git2::Repository::open_bare(forge.join("repo.git")).unwrap();
+    let tip = repo.find_branch(branch, git2::BranchType::Local).unwrap().get().peel_to_commit().unwrap();
+    let person = git2::Signature::now("A Person", "person@shop.example").unwrap();
+    repo.commit(Some(&format!("refs/heads/{branch}")), &person, &person, "rather this", &tip.tree().unwrap(), &[&tip]).unwrap()
+}
+
+#[test]
+fn a_persons_commit_on_the_branch_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let forge = folder.path().join("forge");
+    let opened = json(&mut cure(&world, &forge));
+    let branch = opened["published"][0]["branch"].as_str().unwrap().to_owned();
+    let theirs = commit_as_a_person(&forge, &branch);
+    cure(&world, &forge).assert().code(0);
+    let repo = git2::Repository::open_bare(forge.join("repo.git")).unwrap();
+    let tip = repo.find_branch(&branch, git2::BranchType::Local).unwrap().get().target().unwrap();
+    assert_eq!(tip, theirs);
+}
+
+#[test]
+fn the_branch_holds_one_commit_whose_only_change_is_the_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let forge = folder.path().join("forge");
+    let opened = json(&mut cure(&world, &forge));
+    let branch = opened["published"][0]["branch"].as_str().unwrap();
+    let repo = git2::Repository::open_bare(forge.join("repo.git")).unwrap();
+    let commit = repo.find_branch(branch, git2::BranchType::Local).unwrap().get().peel_to_commit().unwrap();
+    let message = commit.message().unwrap();
+    assert!(message.contains("\nKubeCure-Fix: ") && message.contains("\nKubeCure-Source: web.yaml#"), "{message}");
+    let parent = commit.parent(0).unwrap();
+    assert_eq!(parent.parent_count(), 0, "one commit on the base");
+    let diff = repo.diff_tree_to_tree(Some(&parent.tree().unwrap()), Some(&commit.tree().unwrap()), None).unwrap();
+    let stats = diff.stats().unwrap();
+    assert_eq!((stats.files_changed(), stats.insertions(), stats.deletions()), (1, 1, 1));
+    let entry = commit.tree().unwrap().get_path(Path::new("web.yaml")).unwrap();
+    let text = String::from_utf8(repo.find_blob(entry.id()).unwrap().content().to_owned()).unwrap();
+    assert_eq!(text, stateful_set("web", "shop").replace("64Mi", "128Mi"));
+}
+
+#[test]
+fn a_dry_run_writes_nothing_and_no_forge_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let before = all_files(folder.path());
+    let forge = folder.path().join("forge");
+    cure(&world, &forge).arg("--dry-run").assert().code(0).stdout(contains("pull request  shop/web"));
+    assert_eq!(all_files(folder.path()), before);
+    let mut without = kubecure();
+    without.args(["cure", "--all", "--snapshot"]).arg(&world.0).arg("--repo").arg(&world.1);
+    without.assert().code(2).stderr(contains("Hint: --forge local:DIR"));
+}
+
+#[test]
+fn one_workload_can_be_cured_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cluster, repo) = shop();
+    let forge = format!("local:{}", folder.path().join("forge").display());
+    let mut one = kubecure();
+    one.args(["cure", "deploy/web", "-n", "shop", "--forge", &forge, "--snapshot"]).arg(&cluster).arg("--repo").arg(&repo);
+    one.assert().code(0);
+    assert_eq!(std::fs::read_dir(folder.path().join("forge/pulls")).unwrap().count(), 1);
+    let mut none = kubecure();
+    none.args(["cure", "deploy/healthy", "--forge", &forge, "--snapshot"]).arg(&cluster).arg("--repo").arg(&repo);
+    none.assert().code(2).stderr(contains("has no finding"));
+}
+
+#[test]
+fn a_revision_is_read_instead_of_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let repo = git2::Repository::init(&world.1).unwrap();
+    let mut index = repo.index().unwrap();
+    index.add_path(Path::new("web.yaml")).unwrap();
+    let tree = repo.find_tree(index.write_tree().unwrap()).unwrap();
+    let person = git2::Signature::now("A Person", "person@shop.example").unwrap();
+    repo.commit(Some("HEAD"), &person, &person, "first", &tree, &[]).unwrap();
+    write(&world.1.join("web.yaml"), "gone: true\n");
+    scan(&world).assert().code(1).stdout(contains("not-in-git"));
+    scan(&world).args(["--rev", "HEAD"]).assert().code(1).stdout(contains("raise the limit to 128Mi"));
+    scan(&world).args(["--rev", "nonsense"]).assert().code(2).stderr(contains("Hint: "));
+}
+
+#[test]
+fn no_gate_that_refuses_lets_a_branch_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let policy = "apiVersion: healing.kubecure.io/v1alpha1\nkind: HealingPolicy\nmetadata: {name: none}\nspec:\n  match: {namespaces: [shop]}\n  allow: []\n";
+    write(&world.1.join(".kubecure/policy.yaml"), policy);
+    let forge = folder.path().join("forge");
+    cure(&world, &forge).assert().code(0);
+    let repo = git2::Repository::open_bare(forge.join("repo.git")).unwrap();
+    let branches: Vec<String> = repo.branches(None).unwrap().map(|b| b.unwrap().0.name().unwrap().unwrap().to_owned()).collect();
+    assert_eq!(branches, ["main"]);
+    assert!(!forge.join("pulls/1.md").exists());
+    assert!(std::fs::read_to_string(forge.join("issues/1.md")).unwrap().contains("policy does not allow"));
+}
+
+#[test]
+fn completions_and_the_catalogue_are_printed() {
+    for shell in ["bash", "zsh", "fish"] {
+        kubecure().args(["completions", shell]).assert().code(0).stdout(contains("kubecure"));
+    }
+    kubecure().arg("explain").assert().code(0).stdout(contains("oom-killed"));
+    kubecure().args(["explain", "oom-killed"]).assert().code(0).stdout(contains("exit code"));
+    kubecure().args(["explain", "oom-kiled"]).assert().code(2).stderr(contains("oom-killed"));
+}
+
+#[test]
+fn the_demo_runs_with_nothing_but_the_binary() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("demo");
+    let mut demo = kubecure();
+    demo.current_dir(folder.path()).args(["demo", "--full", "--dir"]).arg(&dir);
+    demo.assert().code(0).stdout(contains("pull request #").and(contains("Everything lies in")));
+    assert!(dir.join("forge/repo.git/HEAD").exists());
+    kubecure().args(["demo", "--dir"]).arg(&dir).assert().code(2).stderr(contains("is not empty"));
+}

@@ -1,0 +1,172 @@
+//! The rules of the house that the compiler does not keep. `ls src` must go on to tell the story.
+
+use std::path::{Path, PathBuf};
+
+use kubecure::failures::ALL;
+use kubecure::review::policy::KNOWN_FAILURES;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|e| e == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn name(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().display().to_string()
+}
+
+/// Code without comments and without its tests.
+fn code(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// Files where I/O is at home.
+fn is_edge(name: &str) -> bool {
+    ["src/adapters", "src/cli", "src/main.rs"].iter().any(|edge| name.starts_with(edge))
+}
+
+#[test]
+fn the_core_does_no_io() {
+    let banned = [
+        "std::fs",
+        "std::process",
+        "std::env",
+        "std::net",
+        "SystemTime",
+        "Instant::now",
+        "Timestamp::now",
+        "tokio",
+        "reqwest",
+        "kube::",
+        "git2",
+        "octocrab",
+    ];
+    // The bar draws itself on standard error while a stage waits: it is told, and never asked.
+    let may_draw = ["src/report/progress.rs"];
+    for path in files(&root().join("src"), "rs").iter().filter(|p| !is_edge(&name(p))) {
+        let code = code(path);
+        for word in banned {
+            assert!(!code.contains(word), "{} says `{word}`, which belongs to adapters or cli", name(path));
+        }
+        let asynchronous = ["src/cure.rs", "src/world.rs"].contains(&name(path).as_str());
+        assert!(
+            asynchronous || !(code.contains("async ") || code.contains(".await")),
+            "{} is asynchronous",
+            name(path)
+        );
+        assert!(may_draw.contains(&name(path).as_str()) || !code.contains("indicatif"), "{} draws", name(path));
+    }
+}
+
+#[test]
+fn arrows_run_one_way() {
+    for path in files(&root().join("src"), "rs") {
+        let name = name(&path);
+        let code = code(&path);
+        if !is_edge(&name) {
+            assert!(!code.contains("crate::adapters"), "{name} names adapters: stages are given their data");
+            assert!(!code.contains("crate::cli"), "{name} names the command line");
+        }
+        if name.starts_with("src/yaml") {
+            assert!(!code.contains("crate::case"), "{name}: YAML knows nothing of cases");
+        }
+        if name.starts_with("src/case") {
+            for stage in ["detect", "diagnose", "locate", "propose", "review", "submit"] {
+                assert!(
+                    !code.contains(&format!("crate::{stage}")),
+                    "{name} names the stage {stage}: nouns decide nothing"
+                );
+            }
+            assert!(
+                !code.contains("Serialize,") && !code.contains("derive(Serialize"),
+                "{name}: no noun is written to a wire"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_line_that_waits_in_cure_touches_the_world() {
+    let text = code(&root().join("src/cure.rs"));
+    for line in text.lines().filter(|line| line.contains(".await")) {
+        let touches = line.contains("world.") || line.contains("consider(") || line.contains("judge(");
+        assert!(touches, "this line of cure.rs waits for something else than the world: {line}");
+    }
+}
+
+#[test]
+fn every_failure_has_its_page_and_stands_in_the_catalogue() {
+    let folder = root().join("src/failures");
+    let stems = |extension| -> Vec<String> {
+        files(&folder, extension).iter().map(|p| p.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    };
+    let (code, pages) = (stems("rs"), stems("md"));
+    assert_eq!(code, pages, "a failure is two files side by side");
+    let mut listed: Vec<String> = ALL.iter().map(|f| f.id().0.replace('-', "_")).collect();
+    listed.sort();
+    assert_eq!(code, listed, "a failure stands in ALL");
+    for failure in ALL {
+        assert!(KNOWN_FAILURES.contains(&failure.id().0), "policy does not know {}", failure.id());
+    }
+}
+
+#[test]
+fn nothing_names_a_path_of_a_machine_or_is_left_to_do() {
+    let machine = ["/ho", "/ro", "/Us"].map(|start| match start {
+        "/ho" => "/home/",
+        "/ro" => "/root/",
+        _ => "/Users/",
+    });
+    let undone = [["to", "do!("].concat(), ["unimplem", "ented!("].concat(), ["FIX", "ME"].concat()];
+    for folder in ["src", "policies", "example-gitops-repo"] {
+        for extension in ["rs", "md", "yaml", "toml"] {
+            for path in files(&root().join(folder), extension) {
+                let text = std::fs::read_to_string(&path).unwrap();
+                for word in machine.iter().copied().chain(undone.iter().map(String::as_str)) {
+                    assert!(!text.contains(word), "{} says `{word}`", name(&path));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_top_level_is_what_the_readme_promises() {
+    let allowed = [
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "clippy.toml",
+        "deny.toml",
+        "deploy",
+        "example-gitops-repo",
+        "policies",
+        "rustfmt.toml",
+        "src",
+        "target",
+        "terraform",
+        "tests",
+    ];
+    for entry in std::fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name.starts_with('.') || allowed.contains(&name.as_str()), "{name} at the top level");
+    }
+}
