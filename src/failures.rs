@@ -42,6 +42,7 @@ pub mod job_failed;
 pub mod hpa_failing;
 pub mod service_no_endpoints;
 pub mod ingress_backend;
+pub mod rollout_stuck;
 
 #[cfg(test)]
 mod trial;
@@ -64,6 +65,7 @@ pub const ALL: &[&dyn Failure] = &[
     &hpa_failing::HpaFailing,
     &service_no_endpoints::ServiceNoEndpoints,
     &ingress_backend::IngressBackend,
+    &rollout_stuck::RolloutStuck,
 ];
 
 /// A failure by its id.

@@ -103,9 +103,8 @@ pub fn last_healthy(snapshot: &Snapshot, workload: &ObjectRef) -> Option<Healthy
 fn of_deployment(snapshot: &Snapshot, workload: &ObjectRef) -> Option<Healthy> {
     let mut sets: Vec<_> = snapshot.children_of(workload).filter(|set| set.revision().is_some()).collect();
     sets.sort_by_key(|set| std::cmp::Reverse(set.revision()));
-    let (current, older) = sets.split_first()?;
-    let replaced = current.metadata.creation_timestamp;
-    for set in older {
+    for pair in sets.windows(2) {
+        let (next, set) = (pair[0], pair[1]);
         let name = format!("revision {}", set.revision().unwrap_or_default());
         let ready = set.status.ready_replicas.unwrap_or(0);
         let pods = |id: &ObjectRef| id.kind == "Pod" && id.name.starts_with(&format!("{}-", set.metadata.name));
@@ -114,9 +113,11 @@ fn of_deployment(snapshot: &Snapshot, workload: &ObjectRef) -> Option<Healthy> {
         } else if let Some(ground) = worked_before(snapshot, &name, workload, pods) {
             ground
         } else {
+            // One that failed, too, is passed over: the one before it may have worked.
             continue;
         };
-        return Some(Healthy { name, template: without_hash(set.pod_template()), ground, replaced });
+        let (template, replaced) = (without_hash(set.pod_template()), next.metadata.creation_timestamp);
+        return Some(Healthy { name, template, ground, replaced });
     }
     None
 }

@@ -23,7 +23,7 @@ pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) 
             ranked.push((distance, candidate));
         }
     }
-    ranked.sort();
+    ranked.sort_unstable();
     match ranked.as_slice() {
         [] => Near::None,
         [(_, only)] => Near::One((*only).to_owned()),

@@ -26,7 +26,7 @@ pub fn items(finding: &Finding, snapshot: &Snapshot) -> Vec<Item> {
             let target = &a.spec.scale_target_ref;
             vec![spec(id, format!("scaleTargetRef kind={} name={}", target.kind, target.name))]
         }),
-        "PersistentVolumeClaim" => find(&snapshot.claims, id, |c| &c.metadata).map(|c| of_claim(c)),
+        "PersistentVolumeClaim" => find(&snapshot.claims, id, |c| &c.metadata).map(of_claim),
         _ => None,
     }
     .unwrap_or_default();
@@ -45,6 +45,7 @@ pub fn items(finding: &Finding, snapshot: &Snapshot) -> Vec<Item> {
             items.extend(pod_spec(finding, snapshot));
             items.extend(snapshot.limit_ranges.iter().filter(|l| here(&l.metadata.namespace)).map(of_limit_range));
         }
+        "rollout-stuck" => items.extend(snapshot.workload(id).map(|w| status(id, rollout(w)))),
         "pvc-pending" if id.kind == "StatefulSet" => {
             let claims = snapshot.workload(id).map(|w| claims_of(snapshot, w)).unwrap_or_default();
             items.extend(claims.into_iter().take(MOST_CLAIMS).flat_map(|(claim, _)| of_claim(claim)));
@@ -188,6 +189,22 @@ fn of_limit_range(range: &LimitRange) -> Item {
         .map(|l| format!("{} max={} min={} default={}", l.r#type, map(&l.max), map(&l.min), map(&l.default)))
         .collect();
     spec(&id, lines.join("; "))
+}
+
+/// A rollout in the numbers of its controller.
+fn rollout(workload: &Workload) -> String {
+    let status = &workload.status;
+    let numbers = [
+        ("desiredNumberScheduled", status.desired_number_scheduled),
+        ("updatedNumberScheduled", status.updated_number_scheduled),
+        ("numberReady", status.number_ready),
+        ("replicas", status.replicas),
+        ("updatedReplicas", status.updated_replicas),
+        ("readyReplicas", status.ready_replicas),
+        ("availableReplicas", status.available_replicas),
+    ];
+    let told = numbers.iter().filter_map(|(name, number)| Some(format!("{name}={}", (*number)?)));
+    told.collect::<Vec<_>>().join(" ")
 }
 
 /// What the template says of the pod as a whole, and each container's resources and security context.

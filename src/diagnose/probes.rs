@@ -75,7 +75,9 @@ pub fn failing<'s>(container: &Container<'s>, snapshot: &'s Snapshot) -> Option<
         };
         let instances: Vec<Instance<'s>> = container.instances.iter().filter(failing).copied().collect();
         let events: Vec<&'s Event> = instances.iter().flat_map(|i| told(probe, i, snapshot)).collect();
-        let newest = events.iter().max_by_key(|e| e.last)?;
+        // Of the first pod that tells: what is quoted must be among the evidence, which holds few pods.
+        let mut by_pod = instances.iter().map(|i| told(probe, i, snapshot));
+        let newest = by_pod.find_map(|events| events.into_iter().max_by_key(|e| e.last))?;
         let times = events.iter().map(|e| e.count).sum();
         let kills = probe != Probe::Readiness;
         (times >= 3).then_some(FailingProbe { probe, said: newest.message.trim(), times, kills, instances })

@@ -75,22 +75,22 @@ fn finding(ingress: &Ingress, snapshot: &Snapshot) -> Option<Finding> {
 
 /// One thing that an Ingress names and that is not there.
 enum Problem<'s> {
-    NoService { path: FieldPath, backend: &'s IngressService },
-    NoPort { path: FieldPath, backend: &'s IngressService, service: &'s Service },
-    NoClass { class: Option<&'s str> },
+    Service { path: FieldPath, backend: &'s IngressService },
+    Port { path: FieldPath, backend: &'s IngressService, service: &'s Service },
+    Class { class: Option<&'s str> },
 }
 
 impl Problem<'_> {
     fn symptom(&self) -> String {
         match self {
-            Self::NoService { backend, .. } => {
+            Self::Service { backend, .. } => {
                 format!("sends traffic to Service {}, which does not exist", backend.name)
             }
-            Self::NoPort { backend, .. } => {
+            Self::Port { backend, .. } => {
                 format!("sends traffic to port {} of Service {}, which has no such port", port(backend), backend.name)
             }
-            Self::NoClass { class: Some(class) } => format!("belongs to IngressClass {class}, which does not exist"),
-            Self::NoClass { class: None } => "belongs to no IngressClass, and none is the default".to_owned(),
+            Self::Class { class: Some(class) } => format!("belongs to IngressClass {class}, which does not exist"),
+            Self::Class { class: None } => "belongs to no IngressClass, and none is the default".to_owned(),
         }
     }
 }
@@ -110,9 +110,9 @@ fn problems<'s>(ingress: &'s Ingress, snapshot: &'s Snapshot) -> Vec<Problem<'s>
             let service = snapshot.services.iter().filter(here).find(|s| s.metadata.name == backend.name);
             let path = path.key("service");
             match service {
-                None => problems.push(Problem::NoService { path, backend }),
+                None => problems.push(Problem::Service { path, backend }),
                 Some(service) if !has_port(service, backend) => {
-                    problems.push(Problem::NoPort { path, backend, service });
+                    problems.push(Problem::Port { path, backend, service });
                 }
                 Some(_) => {}
             }
@@ -137,14 +137,14 @@ fn missing_class<'s>(ingress: &'s Ingress, snapshot: &Snapshot) -> Option<Proble
     }
     if let Some(class) = ingress.spec.ingress_class_name.as_deref() {
         let known = snapshot.names_of("IngressClass", None).contains(&class);
-        return (!known).then_some(Problem::NoClass { class: Some(class) });
+        return (!known).then_some(Problem::Class { class: Some(class) });
     }
     let default = snapshot
         .named
         .iter()
         .any(|n| n.id.kind == "IngressClass" && n.metadata.annotations.get(DEFAULT_CLASS).is_some_and(|v| v == "true"));
     let annotated = ingress.metadata.annotations.contains_key(CLASS_ANNOTATION);
-    (!default && !annotated).then_some(Problem::NoClass { class: None })
+    (!default && !annotated).then_some(Problem::Class { class: None })
 }
 
 /// What becomes of one problem: a change that cures it, or why there is none.
@@ -159,9 +159,9 @@ struct Answer {
 
 fn answer(problem: &Problem<'_>, id: &ObjectRef, evidence: &Evidence) -> Answer {
     match problem {
-        Problem::NoService { path, backend } => no_service(path, backend, id, evidence),
-        Problem::NoPort { path, backend, service } => no_port(path, backend, service, id, evidence),
-        Problem::NoClass { class } => no_class(*class, id, evidence),
+        Problem::Service { path, backend } => no_service(path, backend, id, evidence),
+        Problem::Port { path, backend, service } => no_port(path, backend, service, id, evidence),
+        Problem::Class { class } => no_class(*class, id, evidence),
     }
 }
 
@@ -284,7 +284,7 @@ fn merged(evidence: &Evidence, id: &ObjectRef, problems: &[Problem<'_>], answers
     }
     if !whys.is_empty() {
         let mut commands = vec![next::list("Service", Some(id.ns())), next::describe(id)];
-        if problems.iter().any(|p| matches!(p, Problem::NoClass { .. })) {
+        if problems.iter().any(|p| matches!(p, Problem::Class { .. })) {
             commands.push(next::list("IngressClass", None));
         }
         return Some(person(cause, quotes, weakest, whys.join("; "), commands));

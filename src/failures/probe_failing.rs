@@ -31,8 +31,10 @@ static STATUS_CODE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"statuscode: (?<code>\d{3})").expect("a constant pattern"));
 /// A line in which a server says where it listens.
 static LISTENS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"(?i)\b(listen\w*|serving|bound|binding|started|running)\b.*?(:(?<a>\d{3,5})\b|\bport\W{1,3}(?<b>\d{2,5})\b)"#)
-        .expect("a constant pattern")
+    Regex::new(
+        r"(?i)\b(listen\w*|serving|bound|binding|started|running)\b.*?(:(?<a>\d{3,5})\b|\bport\W{1,3}(?<b>\d{2,5})\b)",
+    )
+    .expect("a constant pattern")
 });
 
 impl Failure for ProbeFailing {
@@ -57,14 +59,14 @@ impl Failure for ProbeFailing {
         let template = Template::of(&evidence.snapshot, &finding.workload)?;
         let container = template.container(instances.name)?;
         let probe = container.get(failing.probe.field())?;
-        let case = Case { evidence, instances: &instances, failing, template: &template, container, probe };
-        let back = back(&case);
+        let facts = Facts { evidence, instances: &instances, failing, template: &template, container, probe };
+        let back = back(&facts);
         if let Some(back) = back.as_ref().filter(|back| !back.changes().is_empty()) {
             return Some(back.clone());
         }
         let rules = [unknown_port_name, wrong_port, wrong_path, wrong_scheme, too_early, too_slow];
-        let cured = rules.iter().find_map(|rule| rule(&case));
-        Some(cured.or(back).unwrap_or_else(|| told(&case)))
+        let cured = rules.iter().find_map(|rule| rule(&facts));
+        Some(cured.or(back).unwrap_or_else(|| told(&facts)))
     }
 }
 
@@ -72,7 +74,7 @@ fn finding(container: &Container<'_>, failing: &FailingProbe<'_>) -> Finding {
     let (probe, said) = (failing.probe.word(), without_head(failing.said));
     let pods = of_pods(failing.instances.len(), container.instances.len());
     let symptom = if failing.kills {
-        let ends = failing.instances.iter().map(|i| i.ends()).max().unwrap_or(0);
+        let ends = failing.instances.iter().map(crate::detect::Instance::ends).max().unwrap_or(0);
         let times = count(usize::try_from(ends).unwrap_or(0), "time");
         format!("is killed by its {probe} probe, {times}{pods}: {said}")
     } else {
@@ -95,7 +97,7 @@ fn without_head(said: &str) -> &str {
 }
 
 /// What the rules of this failure look at.
-struct Case<'e> {
+struct Facts<'e> {
     evidence: &'e Evidence,
     instances: &'e Container<'e>,
     failing: FailingProbe<'e>,
@@ -106,12 +108,12 @@ struct Case<'e> {
     probe: Part<'e>,
 }
 
-impl<'e> Case<'e> {
+impl<'e> Facts<'e> {
     fn name(&self) -> &'e str {
         self.instances.name
     }
 
-    /// `the readiness probe of `app``
+    /// The readiness probe of `app`.
     fn subject(&self) -> String {
         format!("the {} probe of `{}`", self.failing.probe.word(), self.name())
     }
@@ -189,46 +191,46 @@ fn resolve(container: &Part<'_>, port: &Value) -> Option<i64> {
 }
 
 /// The probe as it was in the last healthy revision. A probe that is new is no line to take away.
-fn back(case: &Case<'_>) -> Option<Diagnosis> {
-    let field = case.probe.path.clone();
-    let blamed = |path: &FieldPath| case.template.path(path).starts_with(&field);
-    let cause = |was: &str| format!("{} fails: {}; {was}", case.subject(), without_head(case.failing.said));
-    let grounds = case.grounds(format!("the kubelet says: {}", case.failing.said));
-    let workload = &case.template.workload;
-    let back = went_back(case.evidence, workload, blamed, cause, case.because(), grounds)?;
+fn back(facts: &Facts<'_>) -> Option<Diagnosis> {
+    let field = facts.probe.path.clone();
+    let blamed = |path: &FieldPath| facts.template.path(path).starts_with(&field);
+    let cause = |was: &str| format!("{} fails: {}; {was}", facts.subject(), without_head(facts.failing.said));
+    let grounds = facts.grounds(format!("the kubelet says: {}", facts.failing.said));
+    let workload = &facts.template.workload;
+    let back = went_back(facts.evidence, workload, blamed, cause, facts.because(), grounds)?;
     let takes_away = |c: &Change| matches!(c.operation, Operation::Remove { .. }) && c.path == field;
     (!back.changes().iter().any(takes_away)).then_some(back)
 }
 
 /// The probe asks for a port by a name that the container does not declare.
-fn unknown_port_name(case: &Case<'_>) -> Option<Diagnosis> {
-    let (port, None) = case.port()? else { return None };
+fn unknown_port_name(facts: &Facts<'_>) -> Option<Diagnosis> {
+    let (port, None) = facts.port()? else { return None };
     let name = port.text()?;
-    let declared = declared(&case.container);
+    let declared = declared(&facts.container);
     let names = || declared.iter().map(|(name, _)| *name).filter(|name| !name.is_empty());
-    let cause = format!("{} asks for port `{name}`, and the container declares no port of that name", case.subject());
-    let mut grounds = case.grounds(format!("no port of `{}` is called {name}", case.name()));
+    let cause = format!("{} asks for port `{name}`, and the container declares no port of that name", facts.subject());
+    let mut grounds = facts.grounds(format!("no port of `{}` is called {name}", facts.name()));
     let Near::One(near) = nearest(name, names()) else {
         let why = format!("no single declared port has nearly that name; there are {}", listed(names()));
-        return Some(person(cause, case.because(), grounds, why, vec![next::yaml(&case.template.workload)]));
+        return Some(person(cause, facts.because(), grounds, why, vec![next::yaml(&facts.template.workload)]));
     };
     grounds.push(ground(ONE_CANDIDATE, format!("{near} is the only declared port with nearly that name")));
-    let change = set(&case.template.workload, port.path.clone(), name, near.as_str());
-    Some(case.repair(cause, grounds, change, format!("probe the port `{near}`")))
+    let change = set(&facts.template.workload, port.path.clone(), name, near.as_str());
+    Some(facts.repair(cause, grounds, change, format!("probe the port `{near}`")))
 }
 
 /// Refused at a port that nobody declares, while exactly one other is.
-fn wrong_port(case: &Case<'_>) -> Option<Diagnosis> {
-    let (port, Some(number)) = case.port()? else { return None };
-    let others: Vec<Part<'_>> = case.template.containers();
+fn wrong_port(facts: &Facts<'_>) -> Option<Diagnosis> {
+    let (port, Some(number)) = facts.port()? else { return None };
+    let others: Vec<Part<'_>> = facts.template.containers();
     let anybody = others.iter().any(|c| declared(c).iter().any(|(_, declared)| *declared == number));
-    let listens = case.listens();
+    let listens = facts.listens();
     let says_so = listens.iter().any(|(port, _)| *port == number);
-    let elsewhere = case.handler()?.1.get("host").is_some(); // it probes another machine
-    if !case.failing.said.contains("connection refused") || anybody || says_so || elsewhere {
+    let elsewhere = facts.handler()?.1.get("host").is_some(); // it probes another machine
+    if !facts.failing.said.contains("connection refused") || anybody || says_so || elsewhere {
         return None;
     }
-    let mut numbers: Vec<i64> = declared(&case.container).into_iter().map(|(_, number)| number).collect();
+    let mut numbers: Vec<i64> = declared(&facts.container).into_iter().map(|(_, number)| number).collect();
     numbers.dedup();
     let mut hold = None;
     let right = match numbers.as_slice() {
@@ -242,70 +244,71 @@ fn wrong_port(case: &Case<'_>) -> Option<Diagnosis> {
         }
         _ => return None,
     };
-    let cause = format!("{} asks at port {number}, and `{}` listens on {right}", case.subject(), case.name());
-    let mut grounds = case.grounds(format!("the kubelet is refused at port {number}, which no container declares"));
+    let known = if listens.iter().any(|(port, _)| *port == right) { "listens on" } else { "declares" };
+    let cause = format!("{} asks at port {number}, and `{}` {known} {right}", facts.subject(), facts.name());
+    let mut grounds = facts.grounds(format!("the kubelet is refused at port {number}, which no container declares"));
     if hold.is_none() {
-        grounds.push(ground(ONE_CANDIDATE, format!("`{}` declares one port, {right}", case.name())));
+        grounds.push(ground(ONE_CANDIDATE, format!("`{}` declares one port, {right}", facts.name())));
     }
-    let mut quotes = case.because();
+    let mut quotes = facts.because();
     if let Some((_, line)) = listens.iter().find(|(port, _)| *port == right) {
         grounds.push(ground(LOG_NAMES_IT, format!("its log says that it listens on {right}")));
-        quotes.push(case.evidence.quote(line));
+        quotes.push(facts.evidence.quote(line));
     } else if let Some((other, _)) = listens.first() {
         grounds.push(doubt(40, format!("its log says that it listens on {other}")));
     }
-    if let Some(other) = passing(case).into_iter().find(|(_, part)| port_of(case, part) == Some(right)) {
+    if let Some(other) = passing(facts).into_iter().find(|(_, part)| port_of(facts, part) == Some(right)) {
         grounds.push(ground(AGREES + 10, format!("its {} probe passes on {right}", other.0.word())));
     }
-    if let Some(probe) = failing_at(case, right) {
+    if let Some(probe) = failing_at(facts, right) {
         grounds.push(doubt(60, format!("its {} probe fails on {right}, too", probe.word())));
     }
-    if declared(&case.container).iter().any(|(name, _)| name.contains("metric") || name.contains("prom")) {
+    if declared(&facts.container).iter().any(|(name, _)| name.contains("metric") || name.contains("prom")) {
         grounds.push(doubt(40, format!("port {right} is declared for metrics")));
     }
-    grounds.extend(service_agrees(case, number, right));
-    let change = set(&case.template.workload, port.path.clone(), port.value.clone(), right);
+    grounds.extend(service_agrees(facts, number, right));
+    let change = set(&facts.template.workload, port.path.clone(), port.value.clone(), right);
     let cure = Cure::Repair { changes: vec![change], help: format!("probe port {right}"), hold };
     Some(rule(cause, quotes, grounds, cure))
 }
 
-fn port_of(case: &Case<'_>, probe: &Part<'_>) -> Option<i64> {
-    resolve(&case.container, handler(probe)?.1.get("port")?.value)
+fn port_of(facts: &Facts<'_>, probe: &Part<'_>) -> Option<i64> {
+    resolve(&facts.container, handler(probe)?.1.get("port")?.value)
 }
 
 /// Another probe of the container that fails on this port: then nothing listens there either.
-fn failing_at(case: &Case<'_>, port: i64) -> Option<Probe> {
-    let snapshot = &case.evidence.snapshot;
-    let fails = |probe: &Probe| case.failing.instances.iter().any(|i| !probes::told(*probe, i, snapshot).is_empty());
-    let others = probes::ALL.into_iter().filter(|probe| *probe != case.failing.probe).filter(fails);
-    others.into_iter().find(|probe| case.container.get(probe.field()).and_then(|p| port_of(case, &p)) == Some(port))
+fn failing_at(facts: &Facts<'_>, port: i64) -> Option<Probe> {
+    let snapshot = &facts.evidence.snapshot;
+    let fails = |probe: &Probe| facts.failing.instances.iter().any(|i| !probes::told(*probe, i, snapshot).is_empty());
+    let others = probes::ALL.into_iter().filter(|probe| *probe != facts.failing.probe).filter(fails);
+    others.into_iter().find(|probe| facts.container.get(probe.field()).and_then(|p| port_of(facts, &p)) == Some(port))
 }
 
 /// The container's other probes that pass: nothing is said against them, and it has run long enough for them.
-fn passing<'e>(case: &Case<'e>) -> Vec<(Probe, Part<'e>)> {
-    let snapshot = &case.evidence.snapshot;
+fn passing<'e>(facts: &Facts<'e>) -> Vec<(Probe, Part<'e>)> {
+    let snapshot = &facts.evidence.snapshot;
     let passes = |probe: &Probe, part: &Part<'_>| {
         let timing: ProbeTiming = serde_json::from_value(part.value.clone()).unwrap_or_default();
-        case.failing.instances.iter().all(|i| {
+        facts.failing.instances.iter().all(|i| {
             let started = i.status.state.running.as_ref().and_then(|r| r.started_at);
             let ran = started.map_or(0, |at| snapshot.taken.duration_since(at).as_secs());
             ran >= timing.budget() && probes::told(*probe, i, snapshot).is_empty()
         })
     };
-    let others = probes::ALL.into_iter().filter(|probe| *probe != case.failing.probe);
-    let parts = others.filter_map(|probe| Some((probe, case.container.get(probe.field())?)));
+    let others = probes::ALL.into_iter().filter(|probe| *probe != facts.failing.probe);
+    let parts = others.filter_map(|probe| Some((probe, facts.container.get(probe.field())?)));
     parts.filter(|(probe, part)| passes(probe, part)).collect()
 }
 
 /// What the Services in front of the pods say about two ports.
-fn service_agrees(case: &Case<'_>, asked: i64, right: i64) -> Option<Ground> {
-    let namespace = case.template.workload.namespace.as_deref();
-    let found = services::selecting(&case.evidence.snapshot, namespace, &case.template.labels());
+fn service_agrees(facts: &Facts<'_>, asked: i64, right: i64) -> Option<Ground> {
+    let namespace = facts.template.workload.namespace.as_deref();
+    let found = services::selecting(&facts.evidence.snapshot, namespace, &facts.template.labels());
     let targets = found.iter().flat_map(|s| s.spec.ports.iter().map(move |p| (s, p)));
     let targets: Vec<(&str, i64)> = targets
         .filter_map(|(service, port)| {
             let own = Value::from(port.port);
-            let number = resolve(&case.container, port.target_port.as_ref().unwrap_or(&own))?;
+            let number = resolve(&facts.container, port.target_port.as_ref().unwrap_or(&own))?;
             Some((service.metadata.name.as_str(), number))
         })
         .collect();
@@ -317,127 +320,130 @@ fn service_agrees(case: &Case<'_>, asked: i64, right: i64) -> Option<Ground> {
 }
 
 /// 404, while another probe of the container passes on the same port with another path.
-fn wrong_path(case: &Case<'_>) -> Option<Diagnosis> {
-    let code = STATUS_CODE.captures(case.failing.said)?;
-    let path = case.probe.get("httpGet.path").filter(|_| &code["code"] == "404")?;
-    let number = case.port()?.1?;
-    let here = |part: &Part<'_>| port_of(case, part) == Some(number);
-    let others = passing(case).into_iter().filter(|(_, part)| here(part));
+fn wrong_path(facts: &Facts<'_>) -> Option<Diagnosis> {
+    let code = STATUS_CODE.captures(facts.failing.said)?;
+    let path = facts.probe.get("httpGet.path").filter(|_| &code["code"] == "404")?;
+    let number = facts.port()?.1?;
+    let here = |part: &Part<'_>| port_of(facts, part) == Some(number);
+    let others = passing(facts).into_iter().filter(|(_, part)| here(part));
     let mut paths: Vec<(Probe, &str)> =
         others.filter_map(|(probe, part)| Some((probe, part.get("httpGet.path")?.value.as_str()?))).collect();
     paths.retain(|(_, other)| Some(*other) != path.text());
     paths.dedup_by(|a, b| a.1 == b.1);
     let [(probe, right)] = paths.as_slice() else { return None };
     let asked = path.text()?;
-    let cause = format!("{} asks for {asked}, and the application serves no such path", case.subject());
-    let mut grounds = case.grounds(format!("the application answers {asked} with 404"));
+    let cause = format!("{} asks for {asked}, and the application serves no such path", facts.subject());
+    let mut grounds = facts.grounds(format!("the application answers {asked} with 404"));
     grounds.push(ground(ONE_CANDIDATE, format!("its {} probe passes on the same port with {right}", probe.word())));
-    let change = set(&case.template.workload, path.path.clone(), asked, *right);
-    Some(case.repair(cause, grounds, change, format!("probe {right}")))
+    let change = set(&facts.template.workload, path.path.clone(), asked, *right);
+    Some(facts.repair(cause, grounds, change, format!("probe {right}")))
 }
 
 /// The probe speaks HTTPS, and the server HTTP.
-fn wrong_scheme(case: &Case<'_>) -> Option<Diagnosis> {
-    let scheme = case.probe.get("httpGet.scheme").filter(|s| s.text() == Some("HTTPS"))?;
-    if !case.failing.said.contains("server gave HTTP response to HTTPS client") {
+fn wrong_scheme(facts: &Facts<'_>) -> Option<Diagnosis> {
+    let scheme = facts.probe.get("httpGet.scheme").filter(|s| s.text() == Some("HTTPS"))?;
+    if !facts.failing.said.contains("server gave HTTP response to HTTPS client") {
         return None;
     }
-    let cause = format!("{} speaks HTTPS, and the server answers in plain HTTP", case.subject());
-    let mut grounds = case.grounds("the kubelet got an answer in HTTP".to_owned());
+    let cause = format!("{} speaks HTTPS, and the server answers in plain HTTP", facts.subject());
+    let mut grounds = facts.grounds("the kubelet got an answer in HTTP".to_owned());
     grounds.push(ground(ONE_CANDIDATE, "there are two schemes, and it is not this one"));
-    let change = set(&case.template.workload, scheme.path.clone(), "HTTPS", "HTTP");
-    Some(case.repair(cause, grounds, change, "probe with scheme HTTP".to_owned()))
+    let change = set(&facts.template.workload, scheme.path.clone(), "HTTPS", "HTTP");
+    Some(facts.repair(cause, grounds, change, "probe with scheme HTTP".to_owned()))
 }
 
 /// Killed while it starts: the probe gives up before the process can answer.
-fn too_early(case: &Case<'_>) -> Option<Diagnosis> {
-    let (number, timing) = (case.port().and_then(|(_, number)| number), case.timing());
+fn too_early(facts: &Facts<'_>) -> Option<Diagnosis> {
+    let (number, timing) = (facts.port().and_then(|(_, number)| number), facts.timing());
     let patience = timing.initial_delay_seconds + timing.failure_threshold * timing.period_seconds;
-    let longest = longest_run(&case.failing)?;
+    let longest = longest_run(&facts.failing)?;
     let ran_on = longest > patience + timing.timeout_seconds + 60;
-    let listens = case.listens();
+    let listens = facts.listens();
     let says_so = listens.iter().any(|(port, _)| Some(*port) == number);
-    if !case.failing.kills || !case.failing.said.contains("connection refused") || ran_on || says_so {
+    if !facts.failing.kills || !facts.failing.said.contains("connection refused") || ran_on || says_so {
         return None;
     }
     let cause = format!(
         "{} gives up {patience} s after the start, before `{}` listens{}",
-        case.subject(),
-        case.name(),
+        facts.subject(),
+        facts.name(),
         number.map(|n| format!(" on {n}")).unwrap_or_default()
     );
-    let mut grounds = case.grounds(format!("the kubelet kills it for its {} probe", case.failing.probe.word()));
-    let measured = measured_start(&case.evidence.snapshot, case.instances).filter(|(took, _)| *took >= patience);
+    let mut grounds = facts.grounds(format!("the kubelet kills it for its {} probe", facts.failing.probe.word()));
+    let measured = measured_start(&facts.evidence.snapshot, facts.instances).filter(|(took, _)| *took >= patience);
     let Some((took, said)) = measured else {
         let why = format!("no run lived long enough to measure its start; it needs more than {longest} s");
-        let key =
-            LogKey { pod: pod_ref(case.failing.instances[0].pod), container: case.name().to_owned(), previous: false };
+        let key = LogKey {
+            pod: pod_ref(facts.failing.instances[0].pod),
+            container: facts.name().to_owned(),
+            previous: false,
+        };
         let commands = vec![
             next::logs(&key, " --timestamps -f"),
             "with the time known: a startupProbe that allows twice as long".to_owned(),
         ];
-        return Some(person(cause, case.because(), grounds, why, commands));
+        return Some(person(cause, facts.because(), grounds, why, commands));
     };
     grounds.push(ground(ONE_CANDIDATE, said));
     let period = timing.period_seconds.max(1);
     let threshold = (ROOM * took + period - 1) / period;
-    let workload = &case.template.workload;
-    let change = if case.failing.probe == Probe::Startup {
-        let field = case.probe.get("failureThreshold");
-        let path = case.probe.path.clone().key("failureThreshold");
+    let workload = &facts.template.workload;
+    let change = if facts.failing.probe == Probe::Startup {
+        let field = facts.probe.get("failureThreshold");
+        let path = facts.probe.path.clone().key("failureThreshold");
         field.map_or_else(
             || add(workload, path.clone(), threshold),
             |f| set(workload, path.clone(), f.value.clone(), threshold),
         )
     } else {
-        let (kind, part) = case.handler().filter(|_| case.container.get("startupProbe").is_none())?;
-        let path = case.container.path.clone().key("startupProbe");
+        let (kind, part) = facts.handler().filter(|_| facts.container.get("startupProbe").is_none())?;
+        let path = facts.container.path.clone().key("startupProbe");
         add(workload, path, json!({kind: part.value, "periodSeconds": period, "failureThreshold": threshold}))
     };
-    Some(case.repair(cause, grounds, change, format!("allow {} s for the start", threshold * period)))
+    Some(facts.repair(cause, grounds, change, format!("allow {} s for the start", threshold * period)))
 }
 
 /// No answer in time: how long an answer takes was not measured, so a longer timeout is shown and held.
-fn too_slow(case: &Case<'_>) -> Option<Diagnosis> {
-    let said = case.failing.said;
+fn too_slow(facts: &Facts<'_>) -> Option<Diagnosis> {
+    let said = facts.failing.said;
     let slow =
         ["context deadline exceeded", "Client.Timeout", "timed out", "i/o timeout"].iter().any(|t| said.contains(t));
     if !slow {
         return None;
     }
-    let timeout = case.timing().timeout_seconds;
-    let cause = format!("{} gets no answer within {timeout} s", case.subject());
-    let grounds = case.grounds(format!("the kubelet waited {timeout} s in vain"));
-    let path = case.probe.path.clone().key("timeoutSeconds");
-    let workload = &case.template.workload;
-    let change = match case.probe.get("timeoutSeconds") {
+    let timeout = facts.timing().timeout_seconds;
+    let cause = format!("{} gets no answer within {timeout} s", facts.subject());
+    let grounds = facts.grounds(format!("the kubelet waited {timeout} s in vain"));
+    let path = facts.probe.path.clone().key("timeoutSeconds");
+    let workload = &facts.template.workload;
+    let change = match facts.probe.get("timeoutSeconds") {
         Some(now) => set(workload, path, now.value.clone(), timeout * 2),
         None => add(workload, path, timeout * 2),
     };
     let hold = "how long an answer takes was not measured: the application may be too slow, or hang";
     let help = format!("wait {} s for an answer", timeout * 2);
     let cure = Cure::Repair { changes: vec![change], help, hold: Some(hold.to_owned()) };
-    Some(rule(cause, case.because(), grounds, cure))
+    Some(rule(cause, facts.because(), grounds, cure))
 }
 
 /// The application speaks, or does not: what it says, and where to look.
-fn told(case: &Case<'_>) -> Diagnosis {
-    let said = without_head(case.failing.said);
-    let pod = pod_ref(case.failing.instances[0].pod);
-    let key = LogKey { pod: pod.clone(), container: case.name().to_owned(), previous: case.failing.kills };
-    let mut commands = vec![next::logs(&key, if case.failing.kills { " --previous" } else { "" })];
-    let mut quotes = case.because();
-    let number = case.port().and_then(|(_, number)| number);
-    let listens = case.listens();
+fn told(facts: &Facts<'_>) -> Diagnosis {
+    let said = without_head(facts.failing.said);
+    let pod = pod_ref(facts.failing.instances[0].pod);
+    let key = LogKey { pod: pod.clone(), container: facts.name().to_owned(), previous: facts.failing.kills };
+    let mut commands = vec![next::logs(&key, if facts.failing.kills { " --previous" } else { "" })];
+    let mut quotes = facts.because();
+    let number = facts.port().and_then(|(_, number)| number);
+    let listens = facts.listens();
     let claim = listens.iter().find(|(port, _)| Some(*port) == number).filter(|_| said.contains("connection refused"));
-    let mut cause = format!("{} fails: {said}", case.subject());
-    let why = if let Some(command) = case.probe.get("exec.command") {
+    let mut cause = format!("{} fails: {said}", facts.subject());
+    let why = if let Some(command) = facts.probe.get("exec.command") {
         let words: Vec<&str> = command.value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        commands.push(format!("kubectl exec {} -c {} -n {} -- {}", pod.name, case.name(), pod.ns(), words.join(" ")));
+        commands.push(format!("kubectl exec {} -c {} -n {} -- {}", pod.name, facts.name(), pod.ns(), words.join(" ")));
         "the probe's own command says no, and the application decides what it finds".to_owned()
     } else if let Some((port, line)) = claim {
-        quotes.push(case.evidence.quote(line));
-        cause = format!("the log of `{}` says that it serves on {port}, and nothing listens there", case.name());
+        quotes.push(facts.evidence.quote(line));
+        cause = format!("the log of `{}` says that it serves on {port}, and nothing listens there", facts.name());
         "no port and no time that could be set would let the probe pass: the program does not do what it says"
             .to_owned()
     } else if let Some(code) = STATUS_CODE.captures(said) {
@@ -456,11 +462,11 @@ fn told(case: &Case<'_>) -> Diagnosis {
     } else {
         "no field of the probe is established as the cause".to_owned()
     };
-    if let (Some(number), Some(path)) = (number, case.probe.get("httpGet.path")) {
+    if let (Some(number), Some(path)) = (number, facts.probe.get("httpGet.path")) {
         commands.push(format!("kubectl port-forward pod/{} {number} -n {}", pod.name, pod.ns()));
         commands.push(format!("curl -i http://127.0.0.1:{number}{}", path.text().unwrap_or("/")));
     }
-    let grounds = case.grounds(format!("the kubelet says: {}", case.failing.said));
+    let grounds = facts.grounds(format!("the kubelet says: {}", facts.failing.said));
     person(cause, quotes, grounds, why, commands)
 }
 

@@ -57,8 +57,8 @@ impl Failure for ReplicaCreateFailed {
         let finding = evidence.incident.first();
         let failed = failed_creates(&evidence.snapshot).into_iter().find(|f| f.workload == finding.workload)?;
         let answer = Template::of(&evidence.snapshot, &finding.workload).and_then(|template| {
-            let case = Case { evidence, template, said: failed.message.clone() };
-            reference(&case).or_else(|| bounds(&case)).or_else(|| pod_security(&case))
+            let facts = Facts { evidence, template, said: failed.message.clone() };
+            reference(&facts).or_else(|| bounds(&facts)).or_else(|| pod_security(&facts))
         });
         Some(answer.unwrap_or_else(|| told(evidence, &failed)))
     }
@@ -85,14 +85,14 @@ fn short(message: &str) -> String {
 }
 
 /// What the rules of this failure look at.
-struct Case<'e> {
+struct Facts<'e> {
     evidence: &'e Evidence,
     template: Template,
     /// The API server's words.
     said: String,
 }
 
-impl Case<'_> {
+impl Facts<'_> {
     fn workload(&self) -> &ObjectRef {
         &self.template.workload
     }
@@ -110,9 +110,9 @@ impl Case<'_> {
 }
 
 /// A name in the pod's specification that stands for nothing: ServiceAccount, PriorityClass, RuntimeClass.
-fn reference(case: &Case<'_>) -> Option<Diagnosis> {
-    let found = REFERENCE.captures(&case.said)?;
-    let workload = case.workload();
+fn reference(facts: &Facts<'_>) -> Option<Diagnosis> {
+    let found = REFERENCE.captures(&facts.said)?;
+    let workload = facts.workload();
     let here = workload.namespace.as_deref();
     let (kind, field, scope, wanted) = [
         ("account", "ServiceAccount", "serviceAccountName", here),
@@ -121,11 +121,11 @@ fn reference(case: &Case<'_>) -> Option<Diagnosis> {
     ]
     .into_iter()
     .find_map(|(group, kind, field, scope)| Some((kind, field, scope, found.name(group)?.as_str())))?;
-    let snapshot = &*case.evidence.snapshot;
+    let snapshot = &*facts.evidence.snapshot;
     let cause = format!("the pod names {kind} {wanted}, which does not exist");
     let mut grounds = vec![ground(STATUS_NAMES_IT, format!("the API server says that {kind} {wanted} is not found"))];
     let inner = FieldPath::keys(&["spec", field]);
-    if let Some(back) = case.back(|path| *path == inner, &cause, &grounds) {
+    if let Some(back) = facts.back(|path| *path == inner, &cause, &grounds) {
         return Some(back);
     }
     let names = snapshot.names_of(kind, scope);
@@ -140,20 +140,20 @@ fn reference(case: &Case<'_>) -> Option<Diagnosis> {
             format!("{kind} {wanted} must be made, or another one named; which exist was not read")
         };
         let commands = vec![next::list(kind, scope), next::yaml(workload)];
-        return Some(person(cause, case.because(), grounds, why, commands));
+        return Some(person(cause, facts.because(), grounds, why, commands));
     };
     grounds.push(ground(ONE_CANDIDATE, format!("{near} is the only {kind} with nearly that name")));
     if workload.name == near {
         grounds.push(ground(AGREES, format!("{kind} and workload have the same name")));
     }
-    let changes = vec![set(workload, case.template.path(&inner), wanted, near.as_str())];
+    let changes = vec![set(workload, facts.template.path(&inner), wanted, near.as_str())];
     let cure = Cure::Repair { changes, help: format!("name {kind} {near}"), hold: None };
-    Some(rule(cause, case.because(), grounds, cure))
+    Some(rule(cause, facts.because(), grounds, cure))
 }
 
 /// A LimitRange: the admission names the bound and the value that breaks it.
-fn bounds(case: &Case<'_>) -> Option<Diagnosis> {
-    let broken: Vec<Captures<'_>> = BOUND.captures_iter(&case.said).collect();
+fn bounds(facts: &Facts<'_>) -> Option<Diagnosis> {
+    let broken: Vec<Captures<'_>> = BOUND.captures_iter(&facts.said).collect();
     let first = broken.first()?;
     let cause = broken.iter().map(|b| in_words(b)).collect::<Vec<_>>().join("; ");
     let mut grounds = vec![ground(
@@ -161,27 +161,27 @@ fn bounds(case: &Case<'_>) -> Option<Diagnosis> {
         format!("the API server names the bound {} and the value {}", &first["bound"], &first["value"]),
     )];
     let blamed = |path: &FieldPath| broken.iter().any(|b| nodes::is_of(path, &b["resource"]));
-    if let Some(back) = case.back(blamed, &cause, &grounds) {
+    if let Some(back) = facts.back(blamed, &cause, &grounds) {
         return Some(back);
     }
-    let fixes: Result<Vec<(Change, String)>, String> = broken.iter().map(|b| bound(case, b)).collect();
+    let fixes: Result<Vec<(Change, String)>, String> = broken.iter().map(|b| bound(facts, b)).collect();
     let fixes = match fixes {
         Ok(fixes) => fixes,
         Err(why) => {
-            let limits = format!("kubectl get limitrange -n {} -o yaml", case.workload().ns());
-            return Some(person(cause, case.because(), grounds, why, vec![limits, next::yaml(case.workload())]));
+            let limits = format!("kubectl get limitrange -n {} -o yaml", facts.workload().ns());
+            return Some(person(cause, facts.because(), grounds, why, vec![limits, next::yaml(facts.workload())]));
         }
     };
     let (changes, said): (Vec<Change>, Vec<String>) = fixes.into_iter().unzip();
     grounds.push(ground(ONE_CANDIDATE, said.join("; ")));
-    grounds.extend(range_agrees(case, first));
+    grounds.extend(range_agrees(facts, first));
     let lowered = &first["side"] == "maximum";
     if lowered {
         grounds.push(doubt(5, "whether it does with less is not known"));
     }
     let word = if lowered { "lower" } else { "raise" };
     let help = format!("{word} the {} to {}", &first["which"], &first["bound"]);
-    let mut diagnosis = rule(cause, case.because(), grounds, Cure::Repair { changes, help, hold: None });
+    let mut diagnosis = rule(cause, facts.because(), grounds, Cure::Repair { changes, help, hold: None });
     if lowered {
         diagnosis
             .unchecked
@@ -203,7 +203,7 @@ fn in_words(broken: &Captures<'_>) -> String {
 }
 
 /// The one container with that value gets the bound, if its other side leaves room.
-fn bound(case: &Case<'_>, broken: &Captures<'_>) -> Result<(Change, String), String> {
+fn bound(facts: &Facts<'_>, broken: &Captures<'_>) -> Result<(Change, String), String> {
     let (resource, which, value) = (&broken["resource"], &broken["which"], &broken["value"]);
     if &broken["per"] == "Pod" {
         return Err("the bound is for the whole pod: which container is to get by with less is a decision".to_owned());
@@ -211,7 +211,7 @@ fn bound(case: &Case<'_>, broken: &Captures<'_>) -> Result<(Change, String), Str
     let (Some(bound), Some(is)) = (Quantity::parse(&broken["bound"]), Quantity::parse(value)) else {
         return Err(format!("{value} or {} is no quantity", &broken["bound"]));
     };
-    let containers = case.template.containers();
+    let containers = facts.template.containers();
     let field = |c: &Part<'_>, which: &str| {
         let map = c.get("resources")?.get(which)?;
         let part = map.key(resource)?;
@@ -237,17 +237,17 @@ fn bound(case: &Case<'_>, broken: &Captures<'_>) -> Result<(Change, String), Str
     }
     let to = bound.like(&plain(from));
     let said = format!("`{}` is the only container with {which}.{resource} {value}", container.name());
-    Ok((set(case.workload(), path.clone(), from.clone(), to), said))
+    Ok((set(facts.workload(), path.clone(), from.clone(), to), said))
 }
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
 
-fn range_agrees(case: &Case<'_>, broken: &Captures<'_>) -> Option<Ground> {
+fn range_agrees(facts: &Facts<'_>, broken: &Captures<'_>) -> Option<Ground> {
     let bound = Quantity::parse(&broken["bound"])?;
-    let ranges = case.evidence.snapshot.limit_ranges.iter();
-    let here = ranges.filter(|r| r.metadata.namespace == case.workload().namespace);
+    let ranges = facts.evidence.snapshot.limit_ranges.iter();
+    let here = ranges.filter(|r| r.metadata.namespace == facts.workload().namespace);
     let says = |item: &&crate::case::LimitRangeItem| {
         let map = if &broken["side"] == "maximum" { &item.max } else { &item.min };
         item.r#type == broken["per"] && map.get(&broken["resource"]).and_then(Quantity::of) == Some(bound)
@@ -257,29 +257,29 @@ fn range_agrees(case: &Case<'_>, broken: &Captures<'_>) -> Option<Ground> {
 }
 
 /// Pod Security names each field to set; all of them tighten.
-fn pod_security(case: &Case<'_>) -> Option<Diagnosis> {
-    let found = STANDARD.captures(&case.said)?;
+fn pod_security(facts: &Facts<'_>) -> Option<Diagnosis> {
+    let found = STANDARD.captures(&facts.said)?;
     let cause =
         format!("the namespace demands Pod Security {}, and the pod does not set what it asks for", &found["standard"]);
-    let demands = clauses(&case.said[found.get(0)?.end()..]);
+    let demands = clauses(&facts.said[found.get(0)?.end()..]);
     let grounds = vec![
         ground(STATUS_NAMES_IT, "the API server names each field and its value"),
         ground(AGREES, "each of them tightens"),
     ];
     let mut changes = Vec::new();
     for demand in &demands {
-        let Some(more) = tighten(case, demand) else {
+        let Some(more) = tighten(facts, demand) else {
             let why = format!("what is demanded is not one field to add: {demand}");
             let commands =
-                vec![next::yaml(case.workload()), format!("kubectl get namespace {} -o yaml", case.workload().ns())];
-            return Some(person(cause, case.because(), grounds, why, commands));
+                vec![next::yaml(facts.workload()), format!("kubectl get namespace {} -o yaml", facts.workload().ns())];
+            return Some(person(cause, facts.because(), grounds, why, commands));
         };
         changes.extend(more);
     }
     let hold = "the image must be able to run that way (not as root, without capabilities), which nothing here shows";
     let cure =
         Cure::Repair { changes, help: format!("set what {} demands", &found["standard"]), hold: Some(hold.to_owned()) };
-    Some(rule(cause, case.because(), grounds, cure))
+    Some(rule(cause, facts.because(), grounds, cure))
 }
 
 /// The demands of a text like `a != false (container "x" must set ...), b (...)`: split at commas outside of brackets.
@@ -301,7 +301,7 @@ fn clauses(text: &str) -> Vec<&str> {
 }
 
 /// The field that a demand names, for every container that it names; `None` for what is not one literal field.
-fn tighten(case: &Case<'_>, demand: &str) -> Option<Vec<Change>> {
+fn tighten(facts: &Facts<'_>, demand: &str) -> Option<Vec<Change>> {
     let (keys, value): (&[&str], Value) = if demand.contains("securityContext.allowPrivilegeEscalation=false") {
         (&["allowPrivilegeEscalation"], false.into())
     } else if demand.contains("securityContext.capabilities.drop=[\"ALL\"]") {
@@ -316,12 +316,12 @@ fn tighten(case: &Case<'_>, demand: &str) -> Option<Vec<Change>> {
     let names = CONTAINERS.captures(demand)?;
     let names = names["names"].split(", ").map(|name| name.trim_matches('"'));
     let change = |name: &str| {
-        let container = case.template.container(name)?;
+        let container = facts.template.container(name)?;
         let path = container.path.clone().key("securityContext").join(&FieldPath::keys(keys));
         let now = container.get(&format!("securityContext.{}", keys.join(".")));
         Some(match now {
-            Some(now) => set(case.workload(), path, now.value.clone(), value.clone()),
-            None => add(case.workload(), path, value.clone()),
+            Some(now) => set(facts.workload(), path, now.value.clone(), value.clone()),
+            None => add(facts.workload(), path, value.clone()),
         })
     };
     names.map(change).collect()

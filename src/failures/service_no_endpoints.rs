@@ -48,7 +48,7 @@ impl Failure for ServiceNoEndpoints {
         let service = evidence.snapshot.services.iter().find(|s| service_ref(s) == *id)?;
         match unknown_port(service, &evidence.snapshot) {
             Some((index, port, name)) => named_port(evidence, service, index, port, name),
-            None => selector(evidence, service),
+            None => Some(selector(evidence, service)),
         }
     }
 }
@@ -110,7 +110,7 @@ fn unknown_port<'s>(service: &'s Service, snapshot: &Snapshot) -> Option<(usize,
     let served = |port: &ServicePort| {
         let name = port.name.as_deref().unwrap_or("");
         let listed = |s: &&EndpointSlice| s.ports.iter().flatten().any(|p| p["name"].as_str().unwrap_or("") == name);
-        slices(service, snapshot).iter().filter(|s| has_ready(s)).any(|s| listed(&s))
+        slices(service, snapshot).iter().filter(|s| has_ready(s)).any(listed)
     };
     if !slices(service, snapshot).into_iter().any(has_ready) {
         return None;
@@ -163,7 +163,7 @@ fn miss(selector: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) 
     }
 }
 
-fn selector(evidence: &Evidence, service: &Service) -> Option<Diagnosis> {
+fn selector(evidence: &Evidence, service: &Service) -> Diagnosis {
     let (snapshot, id) = (&*evidence.snapshot, service_ref(service));
     let asked = &service.spec.selector;
     let fits: Vec<(&Workload, Miss)> = serving_workloads(snapshot, id.namespace.as_deref())
@@ -171,8 +171,8 @@ fn selector(evidence: &Evidence, service: &Service) -> Option<Diagnosis> {
         .collect();
     let (workload, miss) = match fits.as_slice() {
         [(workload, miss)] => (*workload, miss),
-        [] => return Some(nothing_fits(evidence, service)),
-        several => return Some(several_fit(evidence, service, several)),
+        [] => return nothing_fits(evidence, service),
+        several => return several_fit(evidence, service, several),
     };
     if let Some(healthy) = history::last_healthy(snapshot, &workload.id())
         && selects(
@@ -180,7 +180,7 @@ fn selector(evidence: &Evidence, service: &Service) -> Option<Diagnosis> {
             &crate::case::string_map(healthy.template.pointer("/metadata/labels").unwrap_or(&Value::Null)),
         )
     {
-        return Some(labels_changed(evidence, service, workload, &healthy.name));
+        return labels_changed(evidence, service, workload, &healthy.name);
     }
     let path = FieldPath::keys(&["spec", "selector"]);
     let target = workload.id();
@@ -208,7 +208,7 @@ fn selector(evidence: &Evidence, service: &Service) -> Option<Diagnosis> {
         "without that label the Service selects more; the label may be missing on the pods instead".to_owned()
     });
     let grounds = selector_grounds(evidence, service, workload);
-    Some(rule(cause, because(evidence, asked), grounds, Cure::Repair { changes, help, hold }))
+    rule(cause, because(evidence, asked), grounds, Cure::Repair { changes, help, hold })
 }
 
 fn selector_grounds(evidence: &Evidence, service: &Service, workload: &Workload) -> Vec<Ground> {

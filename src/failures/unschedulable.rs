@@ -60,22 +60,22 @@ impl Failure for Unschedulable {
         let said = message(unscheduled(pod)?).to_owned();
         let template = Template::of(&evidence.snapshot, &finding.workload);
         let answer = template.and_then(|template| {
-            let case = Case { evidence, template, said: said.clone() };
-            claim_missing(&case).or_else(|| label_missing(&case)).or_else(|| too_large(&case))
+            let facts = Facts { evidence, template, said: said.clone() };
+            claim_missing(&facts).or_else(|| label_missing(&facts)).or_else(|| too_large(&facts))
         });
         Some(answer.unwrap_or_else(|| told(evidence, &said)))
     }
 }
 
 /// What the rules of this failure look at.
-struct Case<'e> {
+struct Facts<'e> {
     evidence: &'e Evidence,
     template: Template,
     /// The scheduler's words.
     said: String,
 }
 
-impl Case<'_> {
+impl Facts<'_> {
     /// The scheduler's words as a quote, and what else is there to quote.
     fn because(&self, words: &[&str]) -> Vec<Option<Quote>> {
         let mut quotes = vec![self.evidence.quote(short(&self.said))];
@@ -129,20 +129,20 @@ fn waits_too_long(pod: &Pod, snapshot: &Snapshot) -> bool {
 }
 
 /// `persistentvolumeclaim "data" not found`: another name was meant, or the claim is missing.
-fn claim_missing(case: &Case<'_>) -> Option<Diagnosis> {
-    let (name, _) = case.said.split_once("persistentvolumeclaim \"")?.1.split_once("\" not found")?;
-    let snapshot = &*case.evidence.snapshot;
-    let workload = &case.template.workload;
-    let spec = case.template.spec()?;
+fn claim_missing(facts: &Facts<'_>) -> Option<Diagnosis> {
+    let (name, _) = facts.said.split_once("persistentvolumeclaim \"")?.1.split_once("\" not found")?;
+    let snapshot = &*facts.evidence.snapshot;
+    let workload = &facts.template.workload;
+    let spec = facts.template.spec()?;
     let volumes = spec.items("volumes");
     let field =
         volumes.iter().find_map(|v| v.get("persistentVolumeClaim.claimName").filter(|c| c.text() == Some(name)))?;
     let cause = format!("the pod uses claim {name}, which does not exist");
-    let because = || case.because(&[]);
+    let because = || facts.because(&[]);
     let is_volume = |path: &FieldPath| path.starts_with(&FieldPath::keys(&["spec", "volumes"]));
     let was = |was: &str| format!("{cause}; {was}");
-    let grounds = case.grounds(&format!("persistentvolumeclaim \"{name}\" not found"));
-    let back = went_back(case.evidence, workload, is_volume, was, because(), grounds.clone());
+    let grounds = facts.grounds(&format!("persistentvolumeclaim \"{name}\" not found"));
+    let back = went_back(facts.evidence, workload, is_volume, was, because(), grounds.clone());
     if let Some(back) = back.filter(|back| !back.changes().is_empty()) {
         return Some(back);
     }
@@ -165,51 +165,51 @@ fn claim_missing(case: &Case<'_>) -> Option<Diagnosis> {
     } else {
         doubt(20, format!("claim {near} is not bound"))
     });
-    if let Some(other) = other_user(case, &near) {
+    if let Some(other) = other_user(facts, &near) {
         grounds.push(doubt(40, format!("{other} uses claim {near} already")));
     }
     let changes = vec![set(workload, field.path.clone(), name, near.as_str())];
     Some(rule(cause, because(), grounds, Cure::Repair { changes, help: format!("use claim {near}"), hold: None }))
 }
 
-fn other_user(case: &Case<'_>, claim: &str) -> Option<crate::case::ObjectRef> {
-    let snapshot = &*case.evidence.snapshot;
+fn other_user(facts: &Facts<'_>, claim: &str) -> Option<crate::case::ObjectRef> {
+    let snapshot = &*facts.evidence.snapshot;
     let others = snapshot.workloads.iter().map(crate::case::Workload::id);
-    let others = others.filter(|id| id.namespace == case.template.workload.namespace);
+    let others = others.filter(|id| id.namespace == facts.template.workload.namespace);
     let uses = |id: &crate::case::ObjectRef| {
-        snapshot.root_owner(id) != case.template.workload
+        snapshot.root_owner(id) != facts.template.workload
             && Template::of(snapshot, id).is_some_and(|t| pvc_pending::claim_names(&t).iter().any(|c| c == claim))
     };
     others.into_iter().find(uses)
 }
 
 /// A label that the pod demands and no node has.
-fn label_missing(case: &Case<'_>) -> Option<Diagnosis> {
+fn label_missing(facts: &Facts<'_>) -> Option<Diagnosis> {
     let words = "didn't match Pod's node affinity/selector";
-    if !case.said.contains(words) {
+    if !facts.said.contains(words) {
         return None;
     }
-    let (snapshot, workload) = (&*case.evidence.snapshot, &case.template.workload);
+    let (snapshot, workload) = (&*facts.evidence.snapshot, &facts.template.workload);
     let unmet = |d: &Demand| !snapshot.nodes.iter().any(|node| d.met_by(node));
-    let unmet: Vec<Demand> = demands(&case.template).into_iter().filter(unmet).collect();
+    let unmet: Vec<Demand> = demands(&facts.template).into_iter().filter(unmet).collect();
     let demanded: Vec<String> = unmet.iter().map(Demand::words).collect();
     let cause = match demanded.as_slice() {
         [] => "no node meets all that the pod's node selector and affinity demand".to_owned(),
         all => format!("the pod demands a node with {}, and no node has that", all.join(" and ")),
     };
     let in_spec: Vec<String> = unmet.iter().flat_map(|d| &d.values).map(|(v, _)| format!("\"{v}\"")).collect();
-    let because = || case.because(&in_spec.iter().map(String::as_str).collect::<Vec<_>>());
+    let because = || facts.because(&in_spec.iter().map(String::as_str).collect::<Vec<_>>());
     let placement = |path: &FieldPath| {
         path.starts_with(&FieldPath::keys(&["spec", "nodeSelector"]))
             || path.starts_with(&FieldPath::keys(&["spec", "affinity", "nodeAffinity"]))
     };
     let was = |was: &str| format!("{cause}; {was}");
-    let back = went_back(case.evidence, workload, placement, was, because(), case.grounds(words));
+    let back = went_back(facts.evidence, workload, placement, was, because(), facts.grounds(words));
     if let Some(back) = back.filter(|back| !back.changes().is_empty()) {
         return Some(back);
     }
     let cured = match unmet.as_slice() {
-        [demand] if !snapshot.nodes.is_empty() => near_label(snapshot, case, demand),
+        [demand] if !snapshot.nodes.is_empty() => near_label(snapshot, facts, demand),
         _ => None,
     };
     let Some((changes, help, candidate)) = cured else {
@@ -219,16 +219,16 @@ fn label_missing(case: &Case<'_>) -> Option<Diagnosis> {
             _ => "which of the demands is wrong cannot be told".to_owned(),
         };
         let commands = vec!["kubectl get nodes --show-labels".to_owned(), next::yaml(workload)];
-        return Some(person(cause, because(), case.grounds(words), why, commands));
+        return Some(person(cause, because(), facts.grounds(words), why, commands));
     };
-    let mut grounds = case.grounds(words);
+    let mut grounds = facts.grounds(words);
     grounds.push(candidate);
     Some(rule(cause, because(), grounds, Cure::Repair { changes, help, hold: None }))
 }
 
 /// The label that was meant: a near value of the same key, or a near key with the same value.
-fn near_label(snapshot: &Snapshot, case: &Case<'_>, demand: &Demand) -> Option<(Vec<Change>, String, Ground)> {
-    let workload = &case.template.workload;
+fn near_label(snapshot: &Snapshot, facts: &Facts<'_>, demand: &Demand) -> Option<(Vec<Change>, String, Ground)> {
+    let workload = &facts.template.workload;
     let [(value, path)] = demand.values.as_slice() else { return None };
     let key = &demand.key;
     if let Near::One(near) = nearest(value, values_of(snapshot, key)) {
@@ -261,12 +261,12 @@ fn no_label(snapshot: &Snapshot, demand: &Demand) -> String {
 }
 
 /// Requests that no node can hold, however empty.
-fn too_large(case: &Case<'_>) -> Option<Diagnosis> {
-    let after = case.said.split_once("Insufficient ")?.1;
+fn too_large(facts: &Facts<'_>) -> Option<Diagnosis> {
+    let after = facts.said.split_once("Insufficient ")?.1;
     let resource = after.split([',', ' ']).next()?.trim_end_matches('.');
-    let (snapshot, workload) = (&*case.evidence.snapshot, &case.template.workload);
-    let asks = request(&case.template, resource);
-    let who: Vec<String> = case
+    let (snapshot, workload) = (&*facts.evidence.snapshot, &facts.template.workload);
+    let asks = request(&facts.template, resource);
+    let who: Vec<String> = facts
         .template
         .containers()
         .iter()
@@ -274,14 +274,14 @@ fn too_large(case: &Case<'_>) -> Option<Diagnosis> {
         .collect();
     let who = who.join(", ");
     let field = |c: &crate::diagnose::template::Part<'_>| Some(format!("\"{resource}\":{}", asked(c, resource)?.value));
-    let fields: Vec<String> = case.template.containers().iter().filter_map(field).collect();
-    let because = || case.because(&fields.iter().map(String::as_str).collect::<Vec<_>>());
+    let fields: Vec<String> = facts.template.containers().iter().filter_map(field).collect();
+    let because = || facts.because(&fields.iter().map(String::as_str).collect::<Vec<_>>());
     let Some(most) = largest(snapshot, resource) else {
         let why = format!(
             "no node offers {resource}, as far as the snapshot shows: it is a device or the nodes were not read"
         );
         let cause = format!("the pod asks for {resource} ({who}), and no node has enough");
-        let grounds = case.grounds(&format!("Insufficient {resource}"));
+        let grounds = facts.grounds(&format!("Insufficient {resource}"));
         return Some(person(
             cause,
             because(),
@@ -291,14 +291,14 @@ fn too_large(case: &Case<'_>) -> Option<Diagnosis> {
         ));
     };
     if asks <= most {
-        return Some(full(case, resource, asks, most));
+        return Some(full(facts, resource, asks, most));
     }
     let cause = format!("the pod asks for {asks} {resource} ({who}), and the largest node has {most} to give");
-    let mut grounds = case.grounds(&format!("Insufficient {resource}"));
+    let mut grounds = facts.grounds(&format!("Insufficient {resource}"));
     grounds.push(ground(AGREES, format!("no node could hold it even if it were empty ({asks} of {most})")));
     let blamed = |path: &FieldPath| is_of(path, resource);
     let was = |was: &str| format!("{cause}; {was}");
-    let back = went_back(case.evidence, workload, blamed, was, because(), grounds.clone());
+    let back = went_back(facts.evidence, workload, blamed, was, because(), grounds.clone());
     back.filter(|back| !back.changes().is_empty()).or_else(|| {
         let why = format!("no earlier revision says how much it needs; any value up to {most} would be a guess");
         let commands = vec!["kubectl describe nodes".to_owned(), next::yaml(workload)];
@@ -307,7 +307,7 @@ fn too_large(case: &Case<'_>) -> Option<Diagnosis> {
 }
 
 /// A node could hold it, but all of them are full: that is no error in Git.
-fn full(case: &Case<'_>, resource: &str, asks: Quantity, most: Quantity) -> Diagnosis {
+fn full(facts: &Facts<'_>, resource: &str, asks: Quantity, most: Quantity) -> Diagnosis {
     let cause =
         format!("the nodes have no {resource} left: the pod asks for {asks}, and the largest node has {most} in all");
     let why =
@@ -317,7 +317,7 @@ fn full(case: &Case<'_>, resource: &str, asks: Quantity, most: Quantity) -> Diag
         "kubectl describe nodes".to_owned(),
         format!("kubectl top pod -A --sort-by={}", if resource == "memory" { "memory" } else { "cpu" }),
     ];
-    person(cause, case.because(&[]), case.grounds(&format!("Insufficient {resource}")), why, commands)
+    person(cause, facts.because(&[]), facts.grounds(&format!("Insufficient {resource}")), why, commands)
 }
 
 fn plain(value: &serde_json::Value) -> String {
