@@ -49,8 +49,8 @@ pub(super) fn apply(text: &str, splices: &[Splice]) -> Option<String> {
 /// Whether the new text differs from the old one by the effect alone.
 pub(super) fn accepts(text: &str, tape: &Tape<'_>, splices: &[Splice], effect: &Effect, new: &str) -> bool {
     let moved = Moved { splices };
-    let small = tape.span.len() <= SMALL;
-    let near = if small { None } else { window(text, tape, splices, effect) };
+    let is_large = tape.span.len() > SMALL;
+    let near = if is_large { window(text, tape, splices, effect) } else { None };
     let near = near.and_then(|(range, items)| {
         let within = moved.start(range.start)..moved.end(range.end);
         let after = read(new.get(..within.end)?, within.start)?;
