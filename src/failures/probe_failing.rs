@@ -6,7 +6,8 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::case::{
-    Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, LogKey, Operation, ProbeTiming, Quote, Snapshot,
+    Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ItemSource, LogKey, Operation, ProbeTiming, Quote,
+    Snapshot,
 };
 use crate::detect::{Claims, Container, container_of, containers, count, earliest, of_pods, pod_ref};
 use crate::diagnose::changes::{add, set};
@@ -78,7 +79,7 @@ fn finding(container: &Container<'_>, failing: &FailingProbe<'_>) -> Finding {
         let times = count(usize::try_from(ends).unwrap_or(0), "time");
         format!("is killed by its {probe} probe, {times}{pods}: {said}")
     } else {
-        format!("never gets ready{pods}: its {probe} probe fails ({said})")
+        format!("never gets ready{pods}: its {probe} probe fails, {said}")
     };
     Finding {
         failure: ID,
@@ -154,6 +155,11 @@ impl<'e> Facts<'e> {
     fn repair(&self, cause: String, grounds: Vec<Ground>, change: Change, help: String) -> Diagnosis {
         let cure = Cure::Repair { changes: vec![change], help, hold: None };
         rule(cause, self.because(), grounds, cure)
+    }
+
+    /// A line of the log as a quote; its words may stand in the command, too.
+    fn log_line(&self, line: &str) -> Option<Quote> {
+        self.evidence.quote_item(|item| matches!(item.source, ItemSource::LogLine(_)) && item.text == line)
     }
 
     /// Ports on which the log says that the process listens, with the line.
@@ -253,7 +259,7 @@ fn wrong_port(facts: &Facts<'_>) -> Option<Diagnosis> {
     let mut quotes = facts.because();
     if let Some((_, line)) = listens.iter().find(|(port, _)| *port == right) {
         grounds.push(ground(LOG_NAMES_IT, format!("its log says that it listens on {right}")));
-        quotes.push(facts.evidence.quote(line));
+        quotes.push(facts.log_line(line));
     } else if let Some((other, _)) = listens.first() {
         grounds.push(doubt(40, format!("its log says that it listens on {other}")));
     }
@@ -443,7 +449,7 @@ fn told(facts: &Facts<'_>) -> Diagnosis {
         commands.push(format!("kubectl exec {} -c {} -n {} -- {}", pod.name, facts.name(), pod.ns(), words.join(" ")));
         "the probe's own command says no, and the application decides what it finds".to_owned()
     } else if let Some((port, line)) = claim {
-        quotes.push(facts.evidence.quote(line));
+        quotes.push(facts.log_line(line));
         cause = format!("the log of `{}` says that it serves on {port}, and nothing listens there", facts.name());
         "no port and no time that could be set would let the probe pass: the program does not do what it says"
             .to_owned()
