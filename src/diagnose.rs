@@ -1,7 +1,6 @@
 //! Evidence in, diagnosis out: a rule first.
 
 pub mod assemble;
-pub mod commands;
 pub mod changes;
 pub mod confidence;
 pub mod environment;
@@ -14,7 +13,6 @@ pub mod next;
 pub mod nodes;
 pub mod objects;
 pub mod probes;
-pub mod quantity;
 pub mod raise;
 pub mod references;
 pub mod services;

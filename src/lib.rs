@@ -16,6 +16,7 @@ pub mod submit;
 
 pub mod failures;
 pub mod yaml;
+pub mod quantity;
 pub mod redact;
 pub mod settings;
 pub mod report;

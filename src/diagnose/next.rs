@@ -1,6 +1,6 @@
 //! An object in, the command that shows more of it out: a next step that a person can paste.
 
-use crate::case::{LogKey, ObjectRef};
+use crate::case::{Finding, LogKey, ObjectRef};
 
 /// `kubectl describe deployment web -n shop`
 pub fn describe(object: &ObjectRef) -> String {
@@ -22,6 +22,12 @@ pub fn logs(key: &LogKey, more: &str) -> String {
     format!("kubectl logs {} -c {}{}{more}", key.pod.name, key.container, flag(key.pod.namespace.as_deref()))
 }
 
+/// The log of the newest pod that shows the failure.
+pub fn log_of(finding: &Finding, more: &str) -> Option<String> {
+    let (pod, container) = (finding.pods.first()?.clone(), finding.container.clone()?);
+    Some(logs(&LogKey { pod, container, previous: false }, more))
+}
+
 /// `kubectl rollout history deployment web -n shop`
 pub fn rollout_history(workload: &ObjectRef) -> String {
     format!("kubectl rollout history {}", words(workload))
@@ -31,6 +37,7 @@ fn words(object: &ObjectRef) -> String {
     format!("{} {}{}", object.kind.to_lowercase(), object.name, flag(object.namespace.as_deref()))
 }
 
-fn flag(namespace: Option<&str>) -> String {
+/// ` -n shop`, or nothing.
+pub fn flag(namespace: Option<&str>) -> String {
     namespace.map(|n| format!(" -n {n}")).unwrap_or_default()
 }

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::case::{Node, Snapshot};
-use crate::diagnose::quantity::Quantity;
 use crate::diagnose::template::{Part, Template};
+use crate::quantity::Quantity;
 use crate::yaml::{FieldPath, Step};
 
 /// A label that a node must have: an entry of `nodeSelector`, or a value of a required node affinity.

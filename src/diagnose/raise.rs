@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::case::{Change, Evidence, FailureId, ObjectRef};
-use crate::diagnose::quantity::Quantity;
 use crate::diagnose::template::Part;
+use crate::quantity::Quantity;
 use crate::review::policy::Policy;
 
 /// How far a limit is raised at once when policy does not say less.
@@ -73,7 +73,7 @@ impl Limit<'_, '_> {
             Some(largest) if new > largest => {
                 Err(format!("no node can hold it: the largest has {largest} allocatable"))
             }
-            Some(largest) => Ok(format!("LimitRange, quota and the largest node ({largest}) have room")),
+            Some(largest) => Ok(format!("LimitRange, quota and the largest node ({}) have room", largest.rounded())),
             None => Ok("no LimitRange or quota stands in the way".to_owned()),
         }
     }

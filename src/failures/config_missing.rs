@@ -9,12 +9,11 @@ use crate::case::{
     Change, Config, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Quote, Shared, Snapshot,
 };
 use crate::detect::{Claims, Container, Instance, age, containers, earliest, of_pods, pod_events, pod_ref};
-use crate::diagnose::commands::{describe, list};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, ground};
 use crate::diagnose::near::{Near, nearest};
 use crate::diagnose::references::{Reference, references};
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{person, rule, went_back};
+use crate::diagnose::{next, person, rule, went_back};
 use crate::failures::{Failure, security_context};
 use crate::review::policy::Policy;
 use crate::yaml::FieldPath;
@@ -361,10 +360,10 @@ fn nothing_near(evidence: &Evidence, finding: &Finding, missing: &Missing) -> Di
         why(missing, &known)
     };
     let kinds = if missing.kind == "Secret" { "secrets" } else { "configmaps" };
-    let mut next = vec![list(kinds, &finding.workload)];
+    let mut next = vec![next::list(kinds, finding.workload.namespace.as_deref())];
     match &missing.key {
         Some(key) => {
-            next.push(describe(&missing.object));
+            next.push(next::describe(&missing.object));
             next.push(format!("add the key {key} to {}, or correct the key in {}", missing.object, finding.workload));
         }
         None => next.push(format!("create {}, or correct the name in {}", missing.object, finding.workload)),

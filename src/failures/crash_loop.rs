@@ -4,10 +4,9 @@ use crate::case::{Diagnosis, Evidence, FailureId, Finding, Ground, Quote, Snapsh
 use crate::detect::{
     Claims, Container, Instance, Role, container_of, containers, count, earliest, of_pods, pod_events, pod_ref,
 };
-use crate::diagnose::commands::{describe, log_before};
 use crate::diagnose::confidence::{LOG_NAMES_IT, REPEATED, STATUS_NAMES_IT, ground};
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{environment, logs, person, went_back};
+use crate::diagnose::{environment, logs, next, person, went_back};
 use crate::failures::Failure;
 use crate::review::policy::Policy;
 use crate::yaml::FieldPath;
@@ -175,7 +174,10 @@ impl Crash {
         let says = self.complaint.as_deref().map(logs::message);
         let (cause, why) = self.plain(says.as_deref())?;
         let workload = &evidence.incident.first().workload;
-        let next = log_before(evidence.incident.first()).into_iter().chain([describe(workload)]).collect();
+        let next = next::log_of(evidence.incident.first(), " --previous")
+            .into_iter()
+            .chain([next::describe(workload)])
+            .collect();
         let mut grounds = self.grounds();
         match &says {
             Some(said) => grounds.push(ground(LOG_NAMES_IT, format!("the log says: {said}"))),

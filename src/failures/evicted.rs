@@ -9,11 +9,10 @@ use crate::case::{
     Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Pod, Quote, Shared, Snapshot, Timestamp,
 };
 use crate::detect::{Claims, count, pod_ref};
-use crate::diagnose::commands::describe;
 use crate::diagnose::confidence::{AGREES, REPEATED, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::raise::{Limit, Not};
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{person, rule, went_back};
+use crate::diagnose::{next, person, rule, went_back};
 use crate::failures::Failure;
 use crate::review::policy::Policy;
 use crate::yaml::FieldPath;
@@ -261,7 +260,7 @@ impl<'e> Case<'e> {
             Err(Not::NoQuantity) => return None,
             Err(Not::AtMaximum) => {
                 let why = format!("the limit {} is at the maximum that policy allows for {ID}", limit.shown());
-                return Some(person(cause, self.because(), self.grounds(), why, vec![describe(workload)]));
+                return Some(person(cause, self.because(), self.grounds(), why, vec![next::describe(workload)]));
             }
         };
         let mut grounds = self.grounds();
@@ -282,7 +281,7 @@ impl<'e> Case<'e> {
             _ => "not exactly one container has a limit of ephemeral storage, and the status does not say which one writes"
                 .to_owned(),
         };
-        person(cause, self.because(), self.grounds(), why, vec![describe(workload)])
+        person(cause, self.because(), self.grounds(), why, vec![next::describe(workload)])
     }
 
     fn node_is_short(&self, resource: &str) -> Diagnosis {

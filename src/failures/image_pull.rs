@@ -7,12 +7,11 @@ use regex::Regex;
 
 use crate::case::{Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Quote, Shared, Snapshot};
 use crate::detect::{Claims, Container, Instance, age, containers, earliest, of_pods, pod_events, pod_ref};
-use crate::diagnose::commands::{describe, list};
 use crate::diagnose::confidence::{ONE_CANDIDATE, STATUS_NAMES_IT, ground};
 use crate::diagnose::history::{self, Revert};
 use crate::diagnose::image::Image;
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{person, rule, went_back};
+use crate::diagnose::{next, person, rule, went_back};
 use crate::failures::Failure;
 use crate::review::policy::Policy;
 use crate::yaml::FieldPath;
@@ -219,8 +218,14 @@ impl<'e, 't> Pull<'e, 't> {
 
     fn person(&self, why: &str, next: &str) -> Diagnosis {
         let cause = format!("the image `{}` cannot be used: {why}", self.image.shown());
-        let next = vec![describe(&self.finding.workload), next.to_owned()];
-        person(cause, self.because(), self.grounds(), format!("{why}; no line of Git is established as the cure"), next)
+        let steps = vec![next::describe(&self.finding.workload), next.to_owned()];
+        person(
+            cause,
+            self.because(),
+            self.grounds(),
+            format!("{why}; no line of Git is established as the cure"),
+            steps,
+        )
     }
 
     /// Back to the tag that the last healthy revision ran, if it is of the same repository.
@@ -296,11 +301,11 @@ impl<'e, 't> Pull<'e, 't> {
             "which tag was meant is not in the evidence: no healthy revision of this workload ran another one"
         };
         let cause = format!("the registry does not have the image `{}`", self.image.shown());
-        let next = vec![
+        let steps = vec![
             format!("skopeo list-tags docker://{repository}"),
             format!("push the image, or correct the tag in {}", self.finding.workload),
         ];
-        let mut diagnosis = person(cause, self.because(), self.grounds(), why.to_owned(), next);
+        let mut diagnosis = person(cause, self.because(), self.grounds(), why.to_owned(), steps);
         if !known.is_empty() {
             let known: Vec<String> = known.into_iter().collect();
             diagnosis.notes.push(format!("tags of {repository} that are known: {}", known.join(", ")));
@@ -327,16 +332,16 @@ impl<'e, 't> Pull<'e, 't> {
         let host = &self.parsed.host;
         let cause = format!("the registry {host} refuses to give {}", self.images());
         let why = "a person must supply credentials, or correct the name: a registry answers the same for an image that does not exist".to_owned();
-        let next = vec![
-            list(
-                "serviceaccounts -o custom-columns=NAME:.metadata.name,PULLS-WITH:.imagePullSecrets",
-                &self.finding.workload,
+        let steps = vec![
+            format!(
+                "kubectl get serviceaccount{} -o custom-columns=NAME:.metadata.name,PULLS-WITH:.imagePullSecrets",
+                next::flag(self.finding.workload.namespace.as_deref())
             ),
             format!("add a secret for {host} to imagePullSecrets of the pod or of its ServiceAccount"),
         ];
         let mut because = self.because();
         because.push(self.evidence.quote("Unable to retrieve some image pull secrets"));
-        person(cause, because, self.grounds(), why, next)
+        person(cause, because, self.grounds(), why, steps)
     }
 
     fn registry_is_away(&self) -> Diagnosis {
@@ -347,11 +352,11 @@ impl<'e, 't> Pull<'e, 't> {
         };
         let cause = format!("the registry {host} {says}, so {} cannot be pulled", self.images());
         let why = format!("the registry {host} is the cause ({}), and no line of the repository is", self.words);
-        let next = vec![
+        let steps = vec![
             format!("curl -sv https://{host}/v2/   # from a node"),
             "kubectl get events -A --field-selector reason=Failed".to_owned(),
         ];
-        person(cause, self.because(), self.grounds(), why, next)
+        person(cause, self.because(), self.grounds(), why, steps)
     }
 
     /// The image, or how many workloads wait for images of the same registry.

@@ -7,10 +7,9 @@ use crate::case::{
 };
 use crate::detect::Claims;
 use crate::diagnose::assemble::newest_pods;
-use crate::diagnose::commands::{describe, log};
 use crate::diagnose::confidence::{AGREES, LOG_NAMES_IT, STATUS_NAMES_IT, ground};
 use crate::diagnose::template::Template;
-use crate::diagnose::{environment, logs, person, went_back};
+use crate::diagnose::{environment, logs, next, person, went_back};
 use crate::failures::Failure;
 use crate::failures::crash_loop::{BLAMED, meaning};
 use crate::review::policy::Policy;
@@ -219,7 +218,7 @@ impl<'e> Run<'e> {
                 .as_deref()
                 .map(|line| ground(LOG_NAMES_IT, format!("the log says: {}", logs::message(line)))),
         );
-        let next = log(self.finding).into_iter().chain([describe(&self.job.id())]).collect();
+        let next = next::log_of(self.finding, "").into_iter().chain([next::describe(&self.job.id())]).collect();
         Some(self.with_notes(person(cause, self.because(), grounds, why.to_owned(), next)))
     }
 
@@ -228,8 +227,8 @@ impl<'e> Run<'e> {
         let deadline = deadline.map_or("its deadline".to_owned(), |s| format!("its activeDeadlineSeconds of {s}"));
         let cause = format!("{} did not end within {deadline}", self.job.id());
         let why = "whether the deadline is too short or the work hangs is not in the evidence, and what was intended is a person's to say".to_owned();
-        let mut next = vec![describe(&self.job.id())];
-        next.extend(log(self.finding));
+        let mut next = vec![next::describe(&self.job.id())];
+        next.extend(next::log_of(self.finding, ""));
         let mut diagnosis = person(cause, self.because(), self.grounds(), why, next);
         if self.finding.pods.is_empty() {
             diagnosis

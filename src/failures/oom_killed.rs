@@ -4,13 +4,12 @@ use serde_json::Value;
 
 use crate::case::{Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Snapshot};
 use crate::detect::{Claims, Container, Instance, container_of, containers, count, earliest, of_pods, pod_ref};
-use crate::diagnose::commands::{describe, list};
 use crate::diagnose::confidence::{AGREES, REPEATED, STATUS_NAMES_IT, doubt, ground};
-use crate::diagnose::quantity::Quantity;
 use crate::diagnose::raise::{Limit, Not};
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{person, rule, went_back};
+use crate::diagnose::{next, person, rule, went_back};
 use crate::failures::Failure;
+use crate::quantity::Quantity;
 use crate::review::policy::Policy;
 
 /// The kernel killed a container that used more memory than its limit.
@@ -120,7 +119,10 @@ fn without_limit(evidence: &Evidence) -> Diagnosis {
         finding.container.as_deref().unwrap_or("")
     );
     let why = "no memory limit is set in the workload, so there is none to raise; memory of the node or a LimitRange's default is the bound".to_owned();
-    let next = vec![describe(&finding.workload), list("limitranges -o yaml", &finding.workload)];
+    let next = vec![
+        next::describe(&finding.workload),
+        next::list("limitrange -o yaml", finding.workload.namespace.as_deref()),
+    ];
     person(cause, because(evidence), said_by_status(evidence), why, next)
 }
 
@@ -177,7 +179,13 @@ fn raise(evidence: &Evidence, container: &Part<'_>, limit: &Part<'_>, policy: &P
         Err(Not::NoQuantity) => return None,
         Err(Not::AtMaximum) => {
             let why = format!("the limit {} is at the maximum that policy allows for {ID}", limit.limit.shown());
-            return Some(person(cause, because(evidence), said_by_status(evidence), why, vec![describe(workload)]));
+            return Some(person(
+                cause,
+                because(evidence),
+                said_by_status(evidence),
+                why,
+                vec![next::describe(workload)],
+            ));
         }
     };
     let mut grounds = said_by_status(evidence);

@@ -6,10 +6,10 @@ use crate::case::{Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground,
 use crate::detect::{Claims, FailedCreate, count, failed_creates};
 use crate::diagnose::changes::add;
 use crate::diagnose::confidence::{AGREES, REPEATED, STATUS_NAMES_IT, ground};
-use crate::diagnose::quantity::Quantity;
 use crate::diagnose::template::{Part, Template};
 use crate::diagnose::{next, nodes, person, rule, went_back};
 use crate::failures::Failure;
+use crate::quantity::Quantity;
 use crate::review::policy::Policy;
 use crate::yaml::FieldPath;
 

@@ -10,10 +10,10 @@ use crate::detect::{Claims, FailedCreate, count, failed_creates};
 use crate::diagnose::changes::{add, plain, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
-use crate::diagnose::quantity::Quantity;
 use crate::diagnose::template::{Part, Template};
 use crate::diagnose::{next, nodes, person, rule, went_back};
 use crate::failures::Failure;
+use crate::quantity::Quantity;
 use crate::review::policy::Policy;
 use crate::yaml::FieldPath;
 

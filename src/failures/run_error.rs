@@ -6,11 +6,10 @@ use regex::Regex;
 
 use crate::case::{Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Quote, Snapshot};
 use crate::detect::{Claims, Container, Instance, age, container_of, containers, count, earliest, of_pods, pod_ref};
-use crate::diagnose::commands::describe;
 use crate::diagnose::confidence::{ONE_CANDIDATE, REPEATED, STATUS_NAMES_IT, ground};
 use crate::diagnose::near::{Near, nearest};
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{person, rule, went_back};
+use crate::diagnose::{next, person, rule, went_back};
 use crate::failures::Failure;
 use crate::review::policy::Policy;
 use crate::yaml::FieldPath;
@@ -305,7 +304,7 @@ impl<'e, 't> Start<'e, 't> {
             ),
             Trouble::Other => return None,
         };
-        let next = vec![describe(&self.finding.workload), next];
+        let next = vec![next::describe(&self.finding.workload), next];
         let mut diagnosis = person(self.cause(), self.because(), self.grounds(), why, next);
         diagnosis.notes.push(format!("the runtime says: {}", self.words));
         Some(diagnosis)

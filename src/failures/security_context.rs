@@ -8,12 +8,11 @@ use crate::case::{
     Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Operation, Quote, Snapshot,
 };
 use crate::detect::{Claims, Container, Instance, containers, earliest, of_pods, pod_ref};
-use crate::diagnose::commands::describe;
 use crate::diagnose::confidence::{RAN_BEFORE, RUNS_NOW, STATUS_NAMES_IT, ground};
 use crate::diagnose::history::{self, Difference, Revert};
 use crate::diagnose::image::Image;
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{person, rule, went_back};
+use crate::diagnose::{next, person, rule, went_back};
 use crate::failures::Failure;
 use crate::review::policy::Policy;
 use crate::yaml::{FieldPath, Step};
@@ -233,7 +232,7 @@ fn next(evidence: &Evidence, container: &Part<'_>) -> Vec<String> {
         format!("skopeo inspect --config docker://{image}   # config.User is who it runs as"),
         "set securityContext.runAsUser to a user other than 0 that the image can run as, or build it with USER <number>"
             .to_owned(),
-        describe(&evidence.incident.first().workload),
+        next::describe(&evidence.incident.first().workload),
     ]
 }
 

@@ -10,10 +10,10 @@ use crate::diagnose::changes::{add, plain, remove, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
 use crate::diagnose::nodes::{Demand, asked, demands, is_of, largest, request, values_of};
-use crate::diagnose::quantity::Quantity;
 use crate::diagnose::template::Template;
 use crate::diagnose::{next, person, rule, went_back};
 use crate::failures::{Failure, pvc_pending};
+use crate::quantity::Quantity;
 use crate::review::policy::Policy;
 use crate::yaml::FieldPath;
 

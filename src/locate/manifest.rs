@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::case::{Change, Declared, Declined, Link, ObjectRef, Operation, SourceFile, SourceLocation, Sources};
 use crate::detect::count;
-use crate::diagnose::quantity::Quantity;
+use crate::quantity::Quantity;
 use crate::yaml::{self, Data, Document, FieldPath, Step};
 
 /// Folders and files whose objects nobody applies to a cluster.

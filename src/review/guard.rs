@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Matter, Objection, deny, failure, hold};
 use crate::case::{Change, Cure, Operation, Origin};
 use crate::diagnose::image::Image;
-use crate::diagnose::quantity::Quantity;
+use crate::quantity::Quantity;
 use crate::yaml::{FieldPath, Step};
 
 /// More changed lines than this are not a small edit.

@@ -8,7 +8,6 @@ mod allow;
 mod check;
 mod decide;
 mod node;
-mod quantity;
 mod read;
 pub(crate) mod schema;
 
@@ -16,10 +15,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 pub use self::decide::Decision;
-pub use self::quantity::Quantity;
 pub use self::schema::{policy_schema, settings_schema};
 pub use super::schedule::{Cron, Duration, Freeze, Moment, Recurring, Schedule, Window, Zone};
 use crate::case::{Origin, Timestamp};
@@ -168,7 +167,7 @@ pub struct Allowance {
     #[schemars(extend("x-check" = "field"))]
     pub field: String,
     /// The largest value that may be written: a quantity (`4Gi`, `500m`) or a number.
-    #[serde(default, deserialize_with = "quantity::text_or_number")]
+    #[serde(default, deserialize_with = "text_or_number")]
     #[schemars(schema_with = "schema::quantity")]
     pub max: Option<String>,
     /// How many times the present value at most: `2` allows to double it.
@@ -346,6 +345,16 @@ impl Policy {
             (Origin::Model, true) => self.deliver.model.max(self.deliver.revert),
         }
     }
+}
+
+/// A number is taken as the text that it is written as.
+fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(match Option::<Value>::deserialize(from)? {
+        Some(Value::String(text)) => Some(text),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        Some(other) => return Err(serde::de::Error::custom(format!("{other} is no quantity"))),
+        None => None,
+    })
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ fn hostile_pull_request(text: &str, draft: bool) -> PullRequest {
         log.key.pod.name = text.to_owned();
         proposal.incident.findings[0].pods = vec![log.key.pod.clone()];
     }
-    pull_request(&proposal, &verdict, &evidence, draft, &Context { cluster: text, verify_window: text, ..context() })
+    pull_request(&proposal, &verdict, &evidence, draft, &Context { cluster: text, ..context() })
 }
 
 fn hostile_issues(text: &str) -> Vec<Issue> {

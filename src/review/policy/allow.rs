@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{Allowance, Policy, Quantity};
+use super::{Allowance, Policy};
 use crate::case::FailureId;
+use crate::quantity::Quantity;
 use crate::yaml::{FieldPath, Step};
 
 /// Keys of a pod's spec, by which a field of a bare Pod is known: `spec.replicas` of a Deployment is none.
@@ -79,7 +80,7 @@ impl Allowance {
             return Some(format!("{to} is no quantity, so it cannot be held against the bounds of the policy"));
         };
         if let Some(max) = &self.max
-            && max.parse().is_ok_and(|max: Quantity| new > max)
+            && Quantity::parse(max).is_some_and(|max| new > max)
         {
             return Some(format!("{} is more than the {max} that the policy allows", bare(to)));
         }

@@ -6,8 +6,8 @@
 use serde_json::{Map, Value};
 
 use super::node::{Data, Node, Place};
-use super::quantity::{NoQuantityHint, Quantity};
 use super::{Cron, Duration, Level, Moment, PolicyProblem, Zone};
+use crate::quantity::Quantity;
 use crate::yaml::FieldPath;
 
 /// What stands for something in a pull request's subject and sections.
@@ -187,7 +187,10 @@ type Verdict = Result<(), (String, Option<String>)>;
 
 fn text_check(check: &str, text: &str) -> Verdict {
     match check {
-        "quantity" => text.parse::<Quantity>().map(drop).map_err(|e| (e.to_string(), Some(NoQuantityHint.to_string()))),
+        "quantity" => Quantity::parse(text).map(drop).ok_or_else(|| {
+            let hint = "write a number and a unit without a space: `512Mi`, `4Gi`, `500m`, `2`";
+            (format!("`{text}` is no quantity"), Some(hint.to_owned()))
+        }),
         "duration" => {
             let hint = "write it as `8h`, `10m`, `1h30m` or `2d`";
             text.parse::<Duration>().map(drop).map_err(|message| (message, Some(hint.to_owned())))

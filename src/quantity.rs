@@ -5,43 +5,51 @@
 
 use serde_json::Value;
 
-/// A quantity, exact to the thousandth. Counts of bytes, cores or objects.
+/// A quantity in billionths, so that every unit is a whole number. Counts of bytes, cores or objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Quantity {
-    /// Thousandths.
-    milli: i128,
+    nano: i128,
 }
 
-const UNITS: [(&str, i128); 14] = [
-    ("m", 1),
-    ("", 1000),
-    ("k", 1_000_000),
-    ("M", 1_000_000_000),
-    ("G", 1_000_000_000_000),
-    ("T", 1_000_000_000_000_000),
-    ("P", 1_000_000_000_000_000_000),
-    ("E", 1_000_000_000_000_000_000_000),
-    ("Ki", 1000 << 10),
-    ("Mi", 1000 << 20),
-    ("Gi", 1000 << 30),
-    ("Ti", 1000 << 40),
-    ("Pi", 1000 << 50),
-    ("Ei", 1000 << 60),
+const ONE: i128 = 1_000_000_000;
+
+/// Far more than any cluster has, and far from overflow.
+const LARGEST: i128 = 1 << 110;
+
+/// Decimal units first, then binary ones, each from small to large.
+const UNITS: [(&str, i128); 16] = [
+    ("n", 1),
+    ("u", 1_000),
+    ("m", 1_000_000),
+    ("", ONE),
+    ("k", ONE * 1_000),
+    ("M", ONE * 1_000_000),
+    ("G", ONE * 1_000_000_000),
+    ("T", ONE * 1_000_000_000_000),
+    ("P", ONE * 1_000_000_000_000_000),
+    ("E", ONE * 1_000_000_000_000_000_000),
+    ("Ki", ONE << 10),
+    ("Mi", ONE << 20),
+    ("Gi", ONE << 30),
+    ("Ti", ONE << 40),
+    ("Pi", ONE << 50),
+    ("Ei", ONE << 60),
 ];
+const BINARY: usize = 10;
 
 impl Quantity {
     /// `64Mi`, `0.5`, `500m`, `1e3`; `None` for anything that the API server would refuse.
     pub fn parse(text: &str) -> Option<Self> {
         let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
         let (number, unit) = text.split_at(end);
-        if let Some(exponent) = unit.strip_prefix(['e', 'E']).filter(|e| !e.is_empty()) {
-            let exponent: i32 = exponent.parse().ok().filter(|e: &i32| e.abs() <= 18)?;
-            return decimal(number, 1000)?
-                .checked_mul(10i128.checked_pow(exponent.try_into().ok()?)?)
-                .map(|milli| Self { milli });
-        }
-        let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        decimal(number, *scale).map(|milli| Self { milli })
+        let nano = match unit.strip_prefix(['e', 'E']).filter(|exponent| !exponent.is_empty()) {
+            Some(exponent) => {
+                let exponent: i32 = exponent.parse().ok().filter(|e: &i32| (-9..=18).contains(e))?;
+                decimal(number, 10i128.checked_pow(u32::try_from(exponent + 9).ok()?)?)?
+            }
+            None => decimal(number, UNITS.iter().find(|(name, _)| *name == unit)?.1)?,
+        };
+        (nano < LARGEST).then_some(Self { nano })
     }
 
     /// A quantity as JSON has it: text or a number.
@@ -54,21 +62,21 @@ impl Quantity {
     }
 
     pub const fn zero() -> Self {
-        Self { milli: 0 }
+        Self { nano: 0 }
     }
 
     /// Whole units (bytes, cores, objects), rounded down.
     pub fn whole(self) -> i128 {
-        self.milli / 1000
+        self.nano / ONE
     }
 
     pub fn is_zero(self) -> bool {
-        self.milli == 0
+        self.nano == 0
     }
 
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
-        Self { milli: self.milli.saturating_add(other.milli) }
+        Self { nano: self.nano.saturating_add(other.nano) }
     }
 
     /// Times a factor, exact for halves and whole numbers.
@@ -76,14 +84,13 @@ impl Quantity {
     pub fn times(self, factor: f64) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "a policy factor is small; thousandths are exact enough")]
         let thousandths = (factor * 1000.0).round() as i128;
-        Self { milli: self.milli.saturating_mul(thousandths) / 1000 }
+        Self { nano: self.nano.saturating_mul(thousandths) / 1000 }
     }
 
-    /// How many times another fits in this one.
+    /// How many times the other one it is.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio is compared with what a person wrote, not computed with")]
     pub fn ratio(self, other: Self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a ratio for a comparison with a factor like 2")]
-        let ratio = self.milli as f64 / other.milli as f64;
-        ratio
+        self.nano as f64 / other.nano as f64
     }
 
     /// In the unit of another text of the same field, if it comes out whole there; else in the largest unit that does.
@@ -91,8 +98,21 @@ impl Quantity {
         let unit = model.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '+' | '-'));
         let scale = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale);
         match scale {
-            Some(scale) if self.milli % scale == 0 => format!("{}{unit}", self.milli / scale),
+            Some(scale) if self.nano % scale == 0 => format!("{}{unit}", self.nano / scale),
             _ => self.to_string(),
+        }
+    }
+
+    /// For a reader: `23.4Gi` instead of `24581696Ki`. Only for amounts of bytes.
+    pub fn rounded(self) -> String {
+        let unit = UNITS[BINARY..].iter().rev().find(|(_, scale)| self.nano >= *scale);
+        match unit {
+            Some((_, scale)) if self.nano % scale == 0 => self.to_string(),
+            Some((unit, scale)) => {
+                let tenths = (self.nano * 10 + scale / 2) / scale;
+                format!("{}.{}{unit}", tenths / 10, tenths % 10)
+            }
+            None => self.to_string(),
         }
     }
 }
@@ -100,39 +120,45 @@ impl Quantity {
 /// In the largest binary unit that comes out whole, else the largest decimal one.
 impl std::fmt::Display for Quantity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.milli == 0 {
+        if self.nano == 0 {
             return f.write_str("0");
         }
-        let whole = |(_, scale): &&(&str, i128)| self.milli % scale == 0;
-        let binary = UNITS[8..].iter().rev().find(whole).filter(|_| self.milli.abs() >= 1000 << 10);
-        let found = binary.or_else(|| UNITS[..8].iter().rev().find(whole));
-        match found {
-            Some((unit, scale)) => write!(f, "{}{unit}", self.milli / scale),
-            None => write!(f, "{}m", self.milli),
+        let whole = |(_, scale): &&(&str, i128)| self.nano % scale == 0;
+        let binary = UNITS[BINARY..].iter().rev().find(whole).filter(|_| self.nano >= ONE << 10);
+        match binary.or_else(|| UNITS[..BINARY].iter().rev().find(whole)) {
+            Some((unit, scale)) => write!(f, "{}{unit}", self.nano / scale),
+            None => write!(f, "{}n", self.nano),
         }
     }
 }
 
-/// A decimal number in units of `scale` thousandths; a fraction finer than a thousandth is rounded up, as the API does.
+/// A decimal number in units of `scale` billionths; what is finer than a billionth is rounded up, as the API does.
 fn decimal(number: &str, scale: i128) -> Option<i128> {
-    let (sign, digits) = match number.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, number.strip_prefix('+').unwrap_or(number)),
-    };
+    // Negative ones can be written, but no field takes one.
+    let digits = number.strip_prefix('+').unwrap_or(number);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let valid = |part: &str| part.chars().all(|c| c.is_ascii_digit()) && part.len() <= 24;
     if (whole.is_empty() && fraction.is_empty()) || !valid(whole) || !valid(fraction) {
         return None;
     }
     let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let mut milli = whole.checked_mul(scale)?;
+    let mut nano = whole.checked_mul(scale)?;
     if !fraction.is_empty() {
         let power = 10i128.checked_pow(fraction.len().min(18).try_into().ok()?)?;
         let part: i128 = fraction[..fraction.len().min(18)].parse().ok()?;
+        let common = gcd(scale, power);
+        let (scale, power) = (scale / common, power / common);
         let scaled = part.checked_mul(scale)?;
-        milli = milli.checked_add(scaled / power + i128::from(scaled % power != 0))?;
+        nano = nano.checked_add(scaled / power + i128::from(scaled % power != 0))?;
     }
-    milli.checked_mul(sign)
+    Some(nano)
+}
+
+fn gcd(mut a: i128, mut b: i128) -> i128 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }
 
 #[cfg(test)]
@@ -161,5 +187,7 @@ mod tests {
         assert_eq!(double("67108864"), "134217728");
         assert_eq!(double("0.5Gi"), "1Gi");
         assert_eq!(Quantity::parse("1.5Gi").unwrap().like("1.5Gi"), "1536Mi");
+        assert_eq!(Quantity::parse("24581696Ki").unwrap().rounded(), "23.4Gi");
+        assert_eq!(Quantity::parse("128Mi").unwrap().rounded(), "128Mi");
     }
 }
