@@ -420,6 +420,21 @@ pub struct EndpointConditions {
 pub struct Ingress {
     pub metadata: Meta,
     pub spec: IngressSpec,
+    pub status: IngressStatus,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IngressStatus {
+    pub load_balancer: LoadBalancer,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LoadBalancer {
+    /// Addresses at which a controller serves it.
+    #[serde(deserialize_with = "null_default")]
+    pub ingress: Vec<Value>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
