@@ -95,7 +95,9 @@ impl Cluster {
         let api_version = kind.api_version();
         let listed = self
             .list(kind, scope, |items| {
-                items.iter().for_each(|item| to.item(&self.url, &api_version, kind.kind, item.get()));
+                for item in items {
+                    to.item(&self.url, &api_version, kind.kind, item.get());
+                }
                 Ok(())
             })
             .await?;

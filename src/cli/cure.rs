@@ -66,7 +66,7 @@ pub fn run(args: &CureArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     let forge = forge.map(|f| Box::new(f) as Box<dyn Forge>);
     let cases = match reading {
         Reading::Recorded(recording) => {
-            let world = Recorded::new(recording, sources, forge);
+            let world = Recorded::new(*recording, sources, forge);
             runtime.block_on(work(args, &incidents, &world, terms, &mut progress))?
         }
         Reading::Live(cluster, snapshot) => {

@@ -38,7 +38,7 @@ pub fn run(args: &ScanArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     let shown = sources.clone();
     let cases = match reading {
         Reading::Recorded(recording) => {
-            let world = Recorded::new(recording, sources, None);
+            let world = Recorded::new(*recording, sources, None);
             runtime.block_on(consider_all(&incidents, &world, terms, &mut progress))?
         }
         Reading::Live(cluster, snapshot) => {

@@ -1,6 +1,7 @@
 //! `kubecure snapshot`: the cluster's state into a folder, without secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -129,12 +130,18 @@ fn wanted(snapshot: &Snapshot, incidents: &[Incident]) -> Vec<LogKey> {
 }
 
 fn story(args: &SnapshotArgs, incidents: &[Incident], gaps: &[Gap], written: Written) -> String {
-    let mut text: String = gaps.iter().map(|gap| format!("warning: {}: {}\n", gap.what, gap.why)).collect();
+    let mut text = String::new();
+    for gap in gaps {
+        let _ = writeln!(text, "warning: {}: {}", gap.what, gap.why);
+    }
     let Written { objects, logs, masked } = written;
     let dir = args.dir.display();
     let failing = incidents.iter().map(|incident| incident.findings.len()).sum::<usize>();
-    text.push_str(&format!(
-        "Wrote {objects} objects and {logs} logs of {failing} failures to {dir}; {masked} values were masked, Secrets and values of ConfigMaps left out.\nLook through it before you give it away: what looks like nothing known is not masked.\nnext: kubecure scan --snapshot {dir} --repo PATH\n"
-    ));
+    let _ = writeln!(
+        text,
+        "Wrote {objects} objects and {logs} logs of {failing} failures to {dir}; {masked} values were masked, Secrets and values of ConfigMaps left out."
+    );
+    text.push_str("Look through it before you give it away: a secret that looks like none is not masked.\n");
+    let _ = writeln!(text, "next: kubecure scan --snapshot {dir} --repo PATH");
     text
 }

@@ -109,7 +109,7 @@ pub struct WorldArgs {
 
 /// The cluster as it was read: it is not asked twice for what it shows.
 pub enum Reading {
-    Recorded(Recording),
+    Recorded(Box<Recording>),
     Live(Cluster, Arc<Snapshot>),
 }
 
@@ -151,7 +151,7 @@ impl WorldArgs {
     /// Reads the cluster.
     async fn reading(&self) -> Result<Reading, CliError> {
         if let Some(folder) = &self.snapshot {
-            return snapshot::read(folder).map(Reading::Recorded).map_err(bad_input);
+            return snapshot::read(folder).map(|read| Reading::Recorded(Box::new(read))).map_err(bad_input);
         }
         let cluster = self.of.connect().await?;
         let shown = cluster.snapshot(&self.of.scope(&cluster)).await.map_err(no_answer)?;

@@ -62,6 +62,6 @@ fn versions<'k>(object: &ObjectRef, paths: impl Iterator<Item = &'k String>) -> 
     let read = KINDS.iter().find(|kind| kind.kind == object.kind && kind.group == object.group);
     let mut found: Vec<String> =
         paths.filter(|path| path.strip_prefix(&prefix).is_some_and(|rest| !rest.contains('/'))).cloned().collect();
-    found.sort_by_key(|path| !read.is_some_and(|kind| *path == format!("{prefix}{}", kind.version)));
+    found.sort_by_key(|path| read.is_none_or(|kind| *path != format!("{prefix}{}", kind.version)));
     found
 }
