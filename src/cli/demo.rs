@@ -139,7 +139,9 @@ fn card(case: &Case, request: &Request) -> String {
         text.push_str(&paragraph(&diagnosis.cause));
     }
     match (request, &case.proposal) {
-        (Request::PullRequest(_), Some(proposal)) => proposal.files.iter().for_each(|file| text.push_str(&change(file))),
+        (Request::PullRequest(_), Some(proposal)) => {
+            proposal.files.iter().for_each(|file| text.push_str(&change(file)));
+        }
         _ => case.declined.iter().for_each(|declined| {
             text.push_str(&paragraph(&format!("No pull request ({}): {declined}", declined.code())));
         }),
