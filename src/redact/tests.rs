@@ -1,7 +1,5 @@
 #![expect(clippy::disallowed_methods, reason = "the captures of a real cluster are read where there are any")]
 
-use std::fmt::Write as _;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -359,4 +357,3 @@ proptest! {
         prop_assert!(!redact(&text).contains(&secret), "{}", redact(&text));
     }
 }
-
