@@ -1,6 +1,12 @@
 //! The pages of the catalogue are tests: each case is a cluster, a repository and the screen that they must give.
 //!
 //! `UPDATE=1 cargo test --test cases` rewrites the screens; read the difference before it is committed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test is the edge: it reads and writes files, and a failed unwrap is a failed test"
+)]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -86,7 +92,7 @@ fn play(section: &str) -> String {
     let gaps = recording.snapshot.gaps.clone();
     let incidents = kubecure::detect::detect(&recording.snapshot);
     let now = recording.snapshot.taken;
-    let healthy = kubecure::cli::world::healthy(&recording);
+    let healthy = kubecure::cli::world::healthy(&recording.snapshot);
     let sources = locate::index("repo", None, files.files, files.skipped);
     let shown = sources.clone();
     let world = Recorded::new(recording, sources, None);

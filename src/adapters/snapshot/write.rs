@@ -2,6 +2,7 @@
 //! namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -110,14 +111,14 @@ impl Writer {
     /// Ends all files, and says when the snapshot was taken and what it lacks.
     pub fn finish(mut self, taken: Timestamp, partial: &BTreeSet<String>, gaps: &[Gap]) -> Result<Written> {
         for path in std::mem::take(&mut self.open) {
-            self.end(&path, "\n]}\n")?;
+            end(&path, "\n]}\n")?;
         }
         let gaps: Vec<Value> = gaps.iter().map(|gap| json!({"what": gap.what, "why": gap.why})).collect();
         let mut text = format!("apiVersion: healing.kubecure.io/v1alpha1\nkind: Snapshot\ntaken: \"{taken}\"\n");
         // JSON is YAML; and names of kinds and sentences are quoted that way.
         for (key, value) in [("partial", json!(partial)), ("gaps", json!(gaps))] {
             if value.as_array().is_some_and(|list| !list.is_empty()) {
-                text.push_str(&format!("{key}: {value}\n"));
+                let _ = writeln!(text, "{key}: {value}");
             }
         }
         let path = self.root.join("snapshot.yaml");
@@ -149,7 +150,7 @@ impl Writer {
 
     fn append(&mut self, path: &Path, text: &str) -> Result<()> {
         if self.open.contains(path) {
-            return self.end(path, &format!(",{text}"));
+            return end(path, &format!(",{text}"));
         }
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).with_context(|| cannot(folder))?;
@@ -159,11 +160,12 @@ impl Writer {
         self.open.insert(path.to_owned());
         Ok(())
     }
+}
 
-    fn end(&mut self, path: &Path, text: &str) -> Result<()> {
-        let mut file = OpenOptions::new().append(true).open(path).with_context(|| cannot(path))?;
-        file.write_all(text.as_bytes()).with_context(|| cannot(path))
-    }
+/// More text at the end of a file.
+fn end(path: &Path, text: &str) -> Result<()> {
+    let mut file = OpenOptions::new().append(true).open(path).with_context(|| cannot(path))?;
+    file.write_all(text.as_bytes()).with_context(|| cannot(path))
 }
 
 fn cannot(path: &Path) -> String {
