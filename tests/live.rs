@@ -1,5 +1,11 @@
 //! A cluster that answers: the binary against an API server that speaks what a recording holds, page by page, with
 //! rights missing and kinds not served.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::assigning_clones,
+    reason = "a test is the edge: it reads and writes files, and a failed unwrap is a failed test"
+)]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
