@@ -461,7 +461,7 @@ impl fmt::Display for Declined {
                     write!(f, "; looked at {}", looked_at.join(", "))?;
                 }
                 if !needed.is_empty() {
-                    write!(f, "; {needed}")?;
+                    write!(f, "; missing is {needed}")?;
                 }
                 Ok(())
             }
