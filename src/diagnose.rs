@@ -35,8 +35,19 @@ pub fn diagnose(evidence: &Evidence, policy: &Policy) -> Result<Diagnosis, Decli
         return Ok(node_is_down(evidence, node));
     }
     let failure = failures::by_id(evidence.incident.failure.0);
-    failure.and_then(|f| f.diagnose(evidence, policy)).ok_or_else(|| undiagnosed(evidence))
+    let diagnosis = failure.and_then(|f| f.diagnose(evidence, policy)).ok_or_else(|| undiagnosed(evidence));
+    diagnosis.map(|mut diagnosis| {
+        let of_job = evidence.incident.first().workload.kind == "Job" && !diagnosis.changes().is_empty();
+        if of_job && !diagnosis.notes.iter().any(|note| note == MADE_ANEW) {
+            diagnosis.notes.push(MADE_ANEW.to_owned());
+        }
+        diagnosis
+    })
 }
+
+/// What a change of a Job needs besides, whatever the failure.
+pub const MADE_ANEW: &str = "a Job's pod template cannot be changed: to run again, the Job must be deleted and made anew (Argo CD: sync \
+                             option Replace=true; Flux: annotation kustomize.toolkit.fluxcd.io/force: enabled)";
 
 /// What was looked at, for an answer that names no cause.
 fn undiagnosed(evidence: &Evidence) -> Declined {

@@ -320,8 +320,8 @@ impl<'e> Case<'e> {
         };
         let cause =
             format!("what runs on {node} takes more {resource} than it has; pods of {workloads} had to make room");
-        let why = "what fills it is not in the evidence, and no line of the repository is established as the cause"
-            .to_owned();
+        let why =
+            "which of them takes too much is not in the evidence, so no line of the repository is blamed".to_owned();
         let next = match &self.evidence.incident.shared {
             Some(Shared::Node(node)) => vec![
                 format!("kubectl describe node {node}   # Conditions, Allocated resources"),

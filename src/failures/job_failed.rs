@@ -10,7 +10,7 @@ use crate::detect::Claims;
 use crate::diagnose::assemble::newest_pods;
 use crate::diagnose::confidence::{AGREES, LOG_NAMES_IT, STATUS_NAMES_IT, ground};
 use crate::diagnose::template::Template;
-use crate::diagnose::{environment, logs, next, person, went_back};
+use crate::diagnose::{MADE_ANEW, environment, logs, next, person, went_back};
 use crate::failures::Failure;
 use crate::failures::crash_loop::{BLAMED, exit};
 use crate::review::policy::Policy;
@@ -98,7 +98,7 @@ fn symptom(workload: &ObjectRef, job: &Workload, condition: &Condition, exit_cod
     match reason {
         "DeadlineExceeded" => {
             let deadline = job.spec.active_deadline_seconds.map(|s| format!(" of {s} s")).unwrap_or_default();
-            return format!("did not end within its deadline{deadline}{run}");
+            return format!("ran past its deadline{deadline}{run}");
         }
         "BackoffLimitExceeded" => how.extend(job.status.failed.filter(|n| *n > 1).map(|n| format!("{n} tries"))),
         _ => {
@@ -171,11 +171,7 @@ impl<'e> Run<'e> {
     /// What to do besides, whatever the cause: a Job's pods do not change with its manifest.
     fn with_notes(&self, mut diagnosis: Diagnosis) -> Diagnosis {
         if self.finding.workload.kind == "Job" {
-            diagnosis.notes.push(
-                "a Job's pod template cannot be changed: to run again, the Job must be deleted and made anew (Argo CD: \
-                 sync option Replace=true; Flux: annotation kustomize.toolkit.fluxcd.io/force: enabled)"
-                    .to_owned(),
-            );
+            diagnosis.notes.push(MADE_ANEW.to_owned());
         } else if !diagnosis.changes().is_empty() {
             diagnosis
                 .notes
@@ -190,7 +186,9 @@ impl<'e> Run<'e> {
         let container = template.container(self.finding.container.as_deref()?)?;
         let volumes = FieldPath::keys(&["spec", "volumes"]);
         let blamed = |path: &FieldPath| path.starts_with(&volumes) || template.is_in(path, &container, &BLAMED);
-        let cause = |was: &str| format!("runs fail since the manifest changed: {}; {was}", self.says());
+        let says = self.complaint.as_deref().map(|line| format!(", and the log says: {}", logs::message(line)));
+        let says = says.unwrap_or_default();
+        let cause = |was: &str| format!("runs fail since the manifest changed{says}; {was}");
         let back = went_back(self.evidence, &self.finding.workload, blamed, cause, self.because(), self.grounds())
             .filter(|d| !d.changes().is_empty());
         back.map(|diagnosis| self.with_notes(diagnosis))

@@ -66,11 +66,12 @@ fn finding(container: &Container<'_>, snapshot: &Snapshot) -> Option<Finding> {
         failure: ID,
         workload: container.workload.clone(),
         container: Some(container.name.to_owned()),
-        symptom: format!(
-            "keeps running out of memory: killed {}{}, exit code {exit}",
-            count(times, "time"),
-            of_pods(killed.len(), container.instances.len())
-        ),
+        symptom: match (times, of_pods(killed.len(), container.instances.len())) {
+            (1, pods) => format!("ran out of memory: killed once{pods}, exit code {exit}"),
+            (_, pods) => {
+                format!("keeps running out of memory: killed {}{pods}, exit code {exit}", count(times, "time"))
+            }
+        },
         since: earliest(killed.iter().map(|i| i.pod.status.start_time)),
         pods: killed.iter().map(|i| pod_ref(i.pod)).collect(),
         shared: None,

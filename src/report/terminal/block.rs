@@ -6,8 +6,8 @@ use super::View;
 use super::pen::Pen;
 use super::place::{self, Label, Mark};
 use crate::case::{
-    Case, Change, Cure, Declined, Diagnosis, EntryKind, Evidence, ItemSource, Operation, Origin, Quote, Receipt,
-    Request, Ruling, Shared, SourceLocation,
+    Case, Change, Cure, Declined, Diagnosis, EntryKind, Evidence, ItemSource, ObjectRef, Operation, Origin, Quote,
+    Receipt, Request, Ruling, Shared, SourceLocation,
 };
 use crate::report::diff::{self, Line};
 use crate::report::{plain, tally};
@@ -413,9 +413,15 @@ pub fn next_steps(case: &Case, why: &Declined) -> Vec<String> {
                 .chain([describe])
                 .collect()
         }
-        Declined::InjectionSuspected { .. } => {
-            let pod = case.incident.first().pods.first().map_or("POD", |pod| &pod.name);
-            vec![format!("read the log as a person: `kubectl logs {}{space}`", plain::shell_word(pod))]
+        Declined::InjectionSuspected { quote } => {
+            let item = case.evidence.as_ref().and_then(|evidence| evidence.items.get(quote.item));
+            let log = match item.map(|item| &item.source) {
+                Some(ItemSource::LogLine(key)) => Some(log_command(&key.pod, Some(&key.container), key.previous)),
+                _ => read_log(case),
+            };
+            let log = log.map(|(log, previous)| format!("kubectl {log}{space}{previous}"));
+            let look = log.unwrap_or_else(|| format!("kubectl describe {}{space}", target.replacen('/', " ", 1)));
+            vec![format!("read it as a person: `{look}`")]
         }
         Declined::Ambiguous { .. } => vec!["keep only the declaration that is applied".to_owned()],
         Declined::Excluded { .. } => {
@@ -429,13 +435,16 @@ pub fn next_steps(case: &Case, why: &Declined) -> Vec<String> {
 fn read_log(case: &Case) -> Option<(String, &'static str)> {
     let read = case.evidence.iter().flat_map(|evidence| &evidence.logs).find(|log| !log.lines.is_empty());
     let first = case.incident.first();
-    let (pod, container, previous) = match read {
-        Some(log) => (&log.key.pod, Some(log.key.container.as_str()), log.key.previous),
-        None => (first.pods.first()?, first.container.as_deref(), false),
-    };
+    Some(match read {
+        Some(log) => log_command(&log.key.pod, Some(&log.key.container), log.key.previous),
+        None => log_command(first.pods.first()?, first.container.as_deref(), false),
+    })
+}
+
+fn log_command(pod: &ObjectRef, container: Option<&str>, previous: bool) -> (String, &'static str) {
     let container = container.map(|name| format!(" -c {}", plain::shell_word(name))).unwrap_or_default();
     let previous = if previous { " --previous" } else { "" };
-    Some((format!("logs {}{container}", plain::shell_word(&pod.name)), previous))
+    (format!("logs {}{container}", plain::shell_word(&pod.name)), previous)
 }
 
 /// Numbered, if there are several.
