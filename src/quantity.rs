@@ -49,7 +49,7 @@ impl Quantity {
             }
             None => decimal(number, UNITS.iter().find(|(name, _)| *name == unit)?.1)?,
         };
-        (nano.abs() < LARGEST).then_some(Self { nano })
+        (nano < LARGEST).then_some(Self { nano })
     }
 
     /// A quantity as JSON has it: text or a number.
@@ -105,7 +105,7 @@ impl Quantity {
 
     /// For a reader: `23.4Gi` instead of `24581696Ki`. Only for amounts of bytes.
     pub fn rounded(self) -> String {
-        let unit = UNITS[BINARY..].iter().rev().find(|(_, scale)| self.nano.abs() >= *scale);
+        let unit = UNITS[BINARY..].iter().rev().find(|(_, scale)| self.nano >= *scale);
         match unit {
             Some((_, scale)) if self.nano % scale == 0 => self.to_string(),
             Some((unit, scale)) => {
@@ -124,7 +124,7 @@ impl std::fmt::Display for Quantity {
             return f.write_str("0");
         }
         let whole = |(_, scale): &&(&str, i128)| self.nano % scale == 0;
-        let binary = UNITS[BINARY..].iter().rev().find(whole).filter(|_| self.nano.abs() >= ONE << 10);
+        let binary = UNITS[BINARY..].iter().rev().find(whole).filter(|_| self.nano >= ONE << 10);
         match binary.or_else(|| UNITS[..BINARY].iter().rev().find(whole)) {
             Some((unit, scale)) => write!(f, "{}{unit}", self.nano / scale),
             None => write!(f, "{}n", self.nano),
@@ -134,10 +134,8 @@ impl std::fmt::Display for Quantity {
 
 /// A decimal number in units of `scale` billionths; what is finer than a billionth is rounded up, as the API does.
 fn decimal(number: &str, scale: i128) -> Option<i128> {
-    let (sign, digits) = match number.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, number.strip_prefix('+').unwrap_or(number)),
-    };
+    // Negative ones can be written, but no field takes one.
+    let digits = number.strip_prefix('+').unwrap_or(number);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let valid = |part: &str| part.chars().all(|c| c.is_ascii_digit()) && part.len() <= 24;
     if (whole.is_empty() && fraction.is_empty()) || !valid(whole) || !valid(fraction) {
@@ -153,7 +151,7 @@ fn decimal(number: &str, scale: i128) -> Option<i128> {
         let scaled = part.checked_mul(scale)?;
         nano = nano.checked_add(scaled / power + i128::from(scaled % power != 0))?;
     }
-    nano.checked_mul(sign)
+    Some(nano)
 }
 
 fn gcd(mut a: i128, mut b: i128) -> i128 {

@@ -51,8 +51,6 @@ pub struct Context<'a> {
     /// Sections that the policy puts at the end of a pull request.
     pub sections: &'a [Section],
     pub now: Timestamp,
-    /// How long a workload is watched after the merge: `10m`.
-    pub verify_window: &'a str,
 }
 
 /// A section as the policy words it. The policy is reviewed by people, so its Markdown is taken as it is.

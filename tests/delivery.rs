@@ -94,7 +94,6 @@ fn request() -> PullRequest {
         trailers: &BTreeMap::new(),
         sections: &[],
         now: now(),
-        verify_window: "10m",
     };
     pull_request(&proposal, &verdict, &evidence, false, &ctx)
 }

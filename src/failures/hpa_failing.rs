@@ -4,13 +4,12 @@ use std::sync::LazyLock;
 
 use jiff::SignedDuration;
 use regex::Regex;
-use serde_json::Value;
 
 use crate::case::{
     Autoscaler, Condition, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Quote, Snapshot, Workload,
 };
 use crate::detect::Claims;
-use crate::diagnose::changes::{add, set};
+use crate::diagnose::changes::{add, plain, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
 use crate::diagnose::template::Template;
@@ -198,10 +197,6 @@ fn request_missing(evidence: &Evidence, scaler: &Autoscaler, resource: &str, con
     Some(rule(cause, said(evidence), all, Cure::Repair { changes, help, hold: None }))
 }
 
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
-}
-
 /// Everything else lies outside of the repository: metrics that nobody serves, rights, external sources.
 fn told(evidence: &Evidence, scaler: &Autoscaler, condition: &Condition) -> Diagnosis {
     let reason = condition.reason.as_deref().unwrap_or("");
@@ -231,7 +226,7 @@ fn told(evidence: &Evidence, scaler: &Autoscaler, condition: &Condition) -> Diag
 mod tests {
     use super::*;
     use crate::testing::{BEFORE, NOW, changes, deployment, found, object, replica_set, taken, work};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn scaler(target: &str, condition: &Value) -> Value {
         let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": target});

@@ -144,7 +144,9 @@ fn missing_class<'s>(ingress: &'s Ingress, snapshot: &Snapshot) -> Option<Proble
         .iter()
         .any(|n| n.id.kind == "IngressClass" && n.metadata.annotations.get(DEFAULT_CLASS).is_some_and(|v| v == "true"));
     let annotated = ingress.metadata.annotations.contains_key(CLASS_ANNOTATION);
-    (!default && !annotated).then_some(Problem::Class { class: None })
+    // Some controllers serve Ingresses without a class, and give them an address.
+    let served = !ingress.status.load_balancer.ingress.is_empty();
+    (!default && !annotated && !served).then_some(Problem::Class { class: None })
 }
 
 /// What becomes of one problem: a change that cures it, or why there is none.
@@ -368,6 +370,10 @@ mod tests {
         let mut front = ingress("web", &json!({"name": "http"}));
         front["spec"]["ingressClassName"] = "ngnix-internal".into();
         let class = json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "nginx-internal"}});
+        let mut unclassed = json!([taken(), ingress("web", &json!({"name": "http"})), service("web", &http()), class]);
+        assert_eq!(found(&unclassed).len(), 1);
+        unclassed[1]["status"] = json!({"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}});
+        assert_eq!(found(&unclassed), []);
         let mut all = vec![taken(), front, service("web", &http())];
         assert_eq!(found(&Value::from(all.clone())), []);
         all.push(class);

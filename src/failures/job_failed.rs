@@ -101,11 +101,10 @@ fn symptom(workload: &ObjectRef, job: &Workload, condition: &Condition, exit_cod
             return format!("ran past its deadline{deadline}{run}");
         }
         "BackoffLimitExceeded" => how.extend(job.status.failed.filter(|n| *n > 1).map(|n| format!("{n} tries"))),
-        _ => {
-            how.extend(condition.message.as_deref().or(condition.reason.as_deref()).map(|text| text.trim().to_owned()))
-        }
+        _ => how.push(condition.message.as_deref().unwrap_or(reason).trim().to_owned()),
     }
     how.extend(exit_code.map(exit));
+    how.retain(|words| !words.is_empty());
     if how.is_empty() { format!("failed{run}") } else { format!("failed{run}: {}", how.join(", ")) }
 }
 

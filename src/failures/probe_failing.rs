@@ -3,10 +3,11 @@
 use std::sync::LazyLock;
 
 use regex::Regex;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::case::{
-    Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, LogKey, Operation, ProbeTiming, Quote, Snapshot,
+    Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ItemSource, LogKey, Operation, ProbeTiming, Quote,
+    Snapshot,
 };
 use crate::detect::{Claims, Container, container_of, containers, count, earliest, of_pods, pod_ref};
 use crate::diagnose::changes::{add, set};
@@ -24,7 +25,7 @@ pub struct ProbeFailing;
 
 const ID: FailureId = FailureId("probe-failing");
 
-/// How many times the measured start a startup probe must allow.
+/// How many times the measured start a probe must allow.
 const ROOM: i64 = 2;
 
 static STATUS_CODE: LazyLock<Regex> =
@@ -78,7 +79,7 @@ fn finding(container: &Container<'_>, failing: &FailingProbe<'_>) -> Finding {
         let times = count(usize::try_from(ends).unwrap_or(0), "time");
         format!("is killed by its {probe} probe, {times}{pods}: {said}")
     } else {
-        format!("never gets ready{pods}: its {probe} probe fails ({said})")
+        format!("never gets ready{pods}: its {probe} probe fails, {said}")
     };
     Finding {
         failure: ID,
@@ -154,6 +155,11 @@ impl<'e> Facts<'e> {
     fn repair(&self, cause: String, grounds: Vec<Ground>, change: Change, help: String) -> Diagnosis {
         let cure = Cure::Repair { changes: vec![change], help, hold: None };
         rule(cause, self.because(), grounds, cure)
+    }
+
+    /// A line of the log as a quote; its words may stand in the command, too.
+    fn log_line(&self, line: &str) -> Option<Quote> {
+        self.evidence.quote_item(|item| matches!(item.source, ItemSource::LogLine(_)) && item.text == line)
     }
 
     /// Ports on which the log says that the process listens, with the line.
@@ -253,7 +259,7 @@ fn wrong_port(facts: &Facts<'_>) -> Option<Diagnosis> {
     let mut quotes = facts.because();
     if let Some((_, line)) = listens.iter().find(|(port, _)| *port == right) {
         grounds.push(ground(LOG_NAMES_IT, format!("its log says that it listens on {right}")));
-        quotes.push(facts.evidence.quote(line));
+        quotes.push(facts.log_line(line));
     } else if let Some((other, _)) = listens.first() {
         grounds.push(doubt(40, format!("its log says that it listens on {other}")));
     }
@@ -360,7 +366,9 @@ fn too_early(facts: &Facts<'_>) -> Option<Diagnosis> {
     let ran_on = longest > patience + timing.timeout_seconds + 60;
     let listens = facts.listens();
     let says_so = listens.iter().any(|(port, _)| Some(*port) == number);
-    if !facts.failing.kills || !facts.failing.said.contains("connection refused") || ran_on || says_so {
+    // With a startup probe, the liveness probe begins after the start.
+    let after_start = facts.failing.probe == Probe::Liveness && facts.container.get("startupProbe").is_some();
+    if after_start || !facts.failing.kills || !facts.failing.said.contains("connection refused") || ran_on || says_so {
         return None;
     }
     let cause = format!(
@@ -372,7 +380,9 @@ fn too_early(facts: &Facts<'_>) -> Option<Diagnosis> {
     let mut grounds = facts.grounds(format!("the kubelet kills it for its {} probe", facts.failing.probe.word()));
     let measured = measured_start(&facts.evidence.snapshot, facts.instances).filter(|(took, _)| *took >= patience);
     let Some((took, said)) = measured else {
-        let why = format!("no run lived long enough to measure its start; it needs more than {longest} s");
+        let why = format!(
+            "no run lived long enough to measure its start; it needs more than {longest} s (a startup probe that allows twice the real time would do)"
+        );
         let key = LogKey {
             pod: pod_ref(facts.failing.instances[0].pod),
             container: facts.name().to_owned(),
@@ -380,27 +390,24 @@ fn too_early(facts: &Facts<'_>) -> Option<Diagnosis> {
         };
         let commands = vec![
             next::logs(&key, " --timestamps -f"),
-            "with the time known: a startupProbe that allows twice as long".to_owned(),
+            format!("kubectl get pod {} -n {} -o yaml", key.pod.name, key.pod.ns()),
         ];
         return Some(person(cause, facts.because(), grounds, why, commands));
     };
     grounds.push(ground(ONE_CANDIDATE, said));
-    let period = timing.period_seconds.max(1);
-    let threshold = (ROOM * took + period - 1) / period;
-    let workload = &facts.template.workload;
-    let change = if facts.failing.probe == Probe::Startup {
-        let field = facts.probe.get("failureThreshold");
-        let path = facts.probe.path.clone().key("failureThreshold");
-        field.map_or_else(
-            || add(workload, path.clone(), threshold),
-            |f| set(workload, path.clone(), f.value.clone(), threshold),
-        )
+    let (key, seconds, to) = if facts.failing.probe == Probe::Startup {
+        let period = timing.period_seconds.max(1);
+        let times = (ROOM * took + period - 1) / period;
+        ("failureThreshold", times * period, times)
     } else {
-        let (kind, part) = facts.handler().filter(|_| facts.container.get("startupProbe").is_none())?;
-        let path = facts.container.path.clone().key("startupProbe");
-        add(workload, path, json!({kind: part.value, "periodSeconds": period, "failureThreshold": threshold}))
+        ("initialDelaySeconds", ROOM * took, ROOM * took)
     };
-    Some(facts.repair(cause, grounds, change, format!("allow {} s for the start", threshold * period)))
+    let (workload, path) = (&facts.template.workload, facts.probe.path.clone().key(key));
+    let change = match facts.probe.get(key) {
+        Some(now) => set(workload, path, now.value.clone(), to),
+        None => add(workload, path, to),
+    };
+    Some(facts.repair(cause, grounds, change, format!("allow {seconds} s for the start")))
 }
 
 /// No answer in time: how long an answer takes was not measured, so a longer timeout is shown and held.
@@ -442,7 +449,7 @@ fn told(facts: &Facts<'_>) -> Diagnosis {
         commands.push(format!("kubectl exec {} -c {} -n {} -- {}", pod.name, facts.name(), pod.ns(), words.join(" ")));
         "the probe's own command says no, and the application decides what it finds".to_owned()
     } else if let Some((port, line)) = claim {
-        quotes.push(facts.evidence.quote(line));
+        quotes.push(facts.log_line(line));
         cause = format!("the log of `{}` says that it serves on {port}, and nothing listens there", facts.name());
         "no port and no time that could be set would let the probe pass: the program does not do what it says"
             .to_owned()
@@ -474,6 +481,7 @@ fn told(facts: &Facts<'_>) -> Diagnosis {
 mod tests {
     use super::*;
     use crate::testing::{BEFORE, NOW, changes, deployment, event, found, object, pod, replica_set, taken, work};
+    use serde_json::json;
 
     fn spec(ports: &Value, probes: &Value) -> Value {
         let mut app = json!({"name": "app", "ports": ports});
@@ -616,7 +624,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_another_pod_measured_gets_a_startup_probe_of_twice_that() {
+    fn a_start_that_another_pod_measured_is_given_twice_that() {
         let probes = json!({"livenessProbe": http(&8080.into(), "/"), "readinessProbe": http(&8080.into(), "/")});
         let spec = spec(&one_port(), &probes);
         let mut other = pod("web-2", &spec, &running(true));
@@ -625,8 +633,7 @@ mod tests {
             json!([{"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-23T11:00:40Z"}]);
         let (_, diagnosis) = work(ID.0, &cluster(&spec, &killed(137), LIVENESS, &[kills(), other]), &[]);
         let shown = changes(&diagnosis);
-        assert!(shown[0].starts_with("spec.template.spec.containers[name=app].startupProbe += "), "{shown:?}");
-        assert!(shown[0].contains("\"failureThreshold\":16") && shown[0].contains("\"periodSeconds\":5"), "{shown:?}");
+        assert_eq!(shown, ["spec.template.spec.containers[name=app].livenessProbe.initialDelaySeconds += 80"]);
         assert!(diagnosis.unwrap().confidence >= 80);
     }
 

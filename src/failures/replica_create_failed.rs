@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::case::{Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Quote, Shared, Snapshot};
 use crate::detect::{Claims, FailedCreate, count, failed_creates};
-use crate::diagnose::changes::{add, set};
+use crate::diagnose::changes::{add, plain, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
 use crate::diagnose::template::{Part, Template};
@@ -238,10 +238,6 @@ fn bound(facts: &Facts<'_>, broken: &Captures<'_>) -> Result<(Change, String), S
     let to = bound.like(&plain(from));
     let said = format!("`{}` is the only container with {which}.{resource} {value}", container.name());
     Ok((set(facts.workload(), path.clone(), from.clone(), to), said))
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
 
 fn range_agrees(facts: &Facts<'_>, broken: &Captures<'_>) -> Option<Ground> {

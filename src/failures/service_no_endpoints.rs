@@ -10,7 +10,7 @@ use crate::case::{
     Snapshot, Workload,
 };
 use crate::detect::{Claims, pod_ref};
-use crate::diagnose::changes::{remove, set};
+use crate::diagnose::changes::{add, plain, remove, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
 use crate::diagnose::services::{selected_pods, selecting, selects, serving_workloads, template_labels};
@@ -98,7 +98,13 @@ fn has_ready(slice: &EndpointSlice) -> bool {
 /// Nothing is behind it and nothing is meant to be: pods that exist and are not ready, and workloads that could not
 /// make any, have findings of their own, and one that is scaled to zero is asleep.
 fn selects_nothing(service: &Service, snapshot: &Snapshot, pods: &[&Pod]) -> bool {
-    let meant = snapshot.workloads.iter().filter(|w| w.metadata.namespace == service.metadata.namespace);
+    // A ReplicaSet of an older revision keeps labels that its Deployment no longer has.
+    let is_own = |w: &&Workload| {
+        !matches!(snapshot.root_owner(&w.id()).kind.as_str(), "Deployment" | "CronJob")
+            || matches!(w.kind.as_str(), "Deployment" | "CronJob")
+    };
+    let here = snapshot.workloads.iter().filter(|w| w.metadata.namespace == service.metadata.namespace);
+    let meant = here.filter(is_own);
     let meant = meant.filter(|w| selects(&service.spec.selector, &template_labels(w))).count();
     pods.is_empty() && meant == 0 && !slices(service, snapshot).into_iter().any(has_ready)
 }
@@ -192,10 +198,7 @@ fn selector(evidence: &Evidence, service: &Service) -> Diagnosis {
         ),
         Miss::Key { asked, has, value } => (
             format!("the selector asks for the label {asked}, and the pods of {target} have {has}={value}"),
-            vec![
-                remove(&id, path.clone().key(asked), value.as_str()),
-                crate::diagnose::changes::add(&id, path.key(has), value.as_str()),
-            ],
+            vec![remove(&id, path.clone().key(asked), value.as_str()), add(&id, path.key(has), value.as_str())],
             format!("select {has}={value}"),
         ),
         Miss::Extra { key, value } => (
@@ -316,12 +319,13 @@ fn named_port(
             return Some(person(cause, quotes(), said(), why, vec![next::yaml(&owner), next::describe(&id)]));
         }
     };
+    let plain = plain(&to);
     let mut grounds = said();
-    grounds.push(ground(ONE_CANDIDATE, format!("{to} is the only declared port that fits")));
+    grounds.push(ground(ONE_CANDIDATE, format!("{plain} is the only declared port that fits")));
     if declared.len() == 1 {
         grounds.push(ground(AGREES, "the pods declare no other port"));
     }
-    let help = format!("send traffic to the port {to}");
+    let help = format!("send traffic to the port {plain}");
     let changes = vec![set(&id, path, name, to)];
     Some(rule(cause, quotes(), grounds, Cure::Repair { changes, help, hold }))
 }
@@ -388,6 +392,29 @@ mod tests {
         pending[1]["metadata"]["creationTimestamp"] = crate::testing::NOW.into();
         pending[1]["spec"]["selector"]["app"] = "young".into();
         assert_eq!(found(&pending), []);
+    }
+
+    #[test]
+    fn a_label_too_many_is_taken_away_and_held() {
+        let mut all = cluster("web", "web", &["web"]);
+        all[1]["spec"]["selector"]["track"] = "stable".into();
+        let (_, diagnosis) = work(ID.0, &all, &[]);
+        assert_eq!(changes(&diagnosis), ["spec.selector.track removed"]);
+        assert!(matches!(diagnosis.unwrap().cure, Cure::Repair { hold: Some(_), .. }));
+    }
+
+    #[test]
+    fn labels_that_changed_in_the_last_rollout_go_back_and_the_service_stays() {
+        let mut all = cluster("web", "frontend", &["web"]);
+        let labels = |tier: &str| json!({"spec": {"template": {"metadata": {"labels": {"tier": tier}}}}});
+        let old = json!({"spec": {"template": {"metadata": {"labels": {"app": "web", "tier": "frontend"}}}}});
+        all[1]["spec"]["selector"] = json!({"tier": "frontend"});
+        all[3] = deployment("web", &app(), &labels("front-end"));
+        let list = all.as_array_mut().unwrap();
+        list.push(crate::testing::replica_set("web", 2, 0, &app(), &labels("front-end")));
+        list.push(crate::testing::replica_set("web", 1, 1, &app(), &old));
+        let (_, diagnosis) = work(ID.0, &all, &[]);
+        assert_eq!(changes(&diagnosis), [r#"spec.template.metadata.labels.tier: "front-end" -> "frontend""#]);
     }
 
     #[test]

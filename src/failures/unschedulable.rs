@@ -6,7 +6,7 @@ use crate::case::{
     Change, Condition, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Item, ItemSource, Pod, Quote, Snapshot,
 };
 use crate::detect::{Claims, count, earliest, pod_events, pod_ref, pods};
-use crate::diagnose::changes::{add, remove, set};
+use crate::diagnose::changes::{add, plain, remove, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
 use crate::diagnose::nodes::{Demand, asked, demands, is_of, largest, request, values_of};
@@ -197,7 +197,11 @@ fn label_missing(facts: &Facts<'_>) -> Option<Diagnosis> {
         [] => "no node meets all that the pod's node selector and affinity demand".to_owned(),
         all => format!("the pod demands a node with {}, and no node has that", all.join(" and ")),
     };
-    let in_spec: Vec<String> = unmet.iter().flat_map(|d| &d.values).map(|(v, _)| format!("\"{v}\"")).collect();
+    let field = |d: &Demand, value: &str| {
+        if d.in_map { format!("\"{}\":\"{value}\"", d.key) } else { format!("\"{value}\"") }
+    };
+    let in_spec: Vec<String> =
+        unmet.iter().flat_map(|d| d.values.iter().map(move |(value, _)| field(d, value))).collect();
     let because = || facts.because(&in_spec.iter().map(String::as_str).collect::<Vec<_>>());
     let placement = |path: &FieldPath| {
         path.starts_with(&FieldPath::keys(&["spec", "nodeSelector"]))
@@ -320,14 +324,12 @@ fn full(facts: &Facts<'_>, resource: &str, asks: Quantity, most: Quantity) -> Di
     person(cause, facts.because(&[]), facts.grounds(&format!("Insufficient {resource}")), why, commands)
 }
 
-fn plain(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
-}
-
 /// Taints, anti-affinity, zones of volumes, devices: what the scheduler says, and that it is a decision.
 fn told(evidence: &Evidence, said: &str) -> Diagnosis {
     let finding = evidence.incident.first();
-    let why = if said.contains("untolerated taint") {
+    let why = if said.contains("node.kubernetes.io/not-ready") || said.contains("node.kubernetes.io/unreachable") {
+        "nodes that could take it are not ready, and no line of the repository is why"
+    } else if said.contains("untolerated taint") {
         "a toleration is a decision: the taint keeps pods away on purpose"
     } else if said.contains("anti-affinity") || said.contains("topology spread") {
         "more nodes, fewer replicas or a looser rule would do, and which is a decision"

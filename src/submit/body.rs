@@ -41,7 +41,7 @@ pub(super) fn pull_request(
         not_done(),
         details(proposal, evidence),
         sections(proposal, ctx),
-        controls(incident, ctx),
+        controls(incident),
     ];
     finished(&parts, &machine(proposal, fingerprint, ctx))
 }
@@ -339,12 +339,12 @@ fn sections(proposal: &Proposal, ctx: &Context<'_>) -> String {
 }
 
 /// How to say no, and what happens next.
-fn controls(incident: &Incident, ctx: &Context<'_>) -> String {
+fn controls(incident: &Incident) -> String {
     let who = text::limited_names(incident);
     format!(
         "Wrong? Close it: it will not come back as long as the line has this value. Rather another value? Push it to this \
-         branch: KubeCure then leaves it alone.\nAfter the merge KubeCure watches {who} for {} and reports here.",
-        prose(ctx.verify_window)
+         branch: KubeCure then leaves it alone.\nMerged and applied, and {who} still fails? Then KubeCure opens an Issue, not \
+         a second pull request."
     )
 }
 

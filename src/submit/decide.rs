@@ -1,14 +1,36 @@
 //! A case in, what the forge should hold of it out: a pull request, a draft, an issue, or nothing.
 
 use crate::case::{Case, Cure, Declined, Diagnosis, Evidence, Reason, Request, Ruling, Verdict};
+use crate::redact::Redactor;
 use crate::review::means_later;
 use crate::review::policy::{Delivery, Policy};
 use crate::settings::Terms;
 
 use super::{Context, Section, issue, pull_request};
 
-/// What to publish, as policy delivers it.
+/// What to publish, as policy delivers it. Secrets are masked once more on the way out: whatever let one into a text,
+/// it does not reach the forge.
 pub fn submit(case: &Case, terms: Terms<'_>) -> Request {
+    masked(decide(case, terms))
+}
+
+fn masked(request: Request) -> Request {
+    let mut redactor = Redactor::new();
+    let mut mask = |text: &mut String| *text = redactor.redact(text).text.into_owned();
+    match request {
+        Request::PullRequest(mut pull) => {
+            [&mut pull.title, &mut pull.body, &mut pull.commit_message].into_iter().for_each(&mut mask);
+            Request::PullRequest(pull)
+        }
+        Request::Issue(mut issue) => {
+            [&mut issue.title, &mut issue.body].into_iter().for_each(mask);
+            Request::Issue(issue)
+        }
+        nothing @ Request::Nothing(_) => nothing,
+    }
+}
+
+fn decide(case: &Case, terms: Terms<'_>) -> Request {
     let Some(evidence) = &case.evidence else {
         let why = case.declined.clone();
         return Request::Nothing(why.unwrap_or_else(|| Declined::Excluded { why: "nothing was looked at".to_owned() }));
@@ -91,16 +113,12 @@ fn is_revert(diagnosis: &Diagnosis) -> bool {
 /// What a policy words, held for as long as a request is written.
 struct Wording {
     sections: Vec<Section>,
-    window: String,
 }
 
 impl Wording {
     fn of(policy: &Policy) -> Self {
         let sections = policy.pull_request.sections.iter();
-        Self {
-            sections: sections.map(|s| Section { title: s.title.clone(), text: s.text.clone() }).collect(),
-            window: policy.verify.window.to_string(),
-        }
+        Self { sections: sections.map(|s| Section { title: s.title.clone(), text: s.text.clone() }).collect() }
     }
 
     fn context<'a>(&'a self, policy: &'a Policy, file: &'a str, terms: Terms<'a>) -> Context<'a> {
@@ -115,7 +133,6 @@ impl Wording {
             trailers: &wanted.trailers,
             sections: &self.sections,
             now: terms.now,
-            verify_window: &self.window,
         }
     }
 }

@@ -54,7 +54,6 @@ pub(super) fn context() -> Context<'static> {
         trailers: &NO_TRAILERS,
         sections: &[],
         now: time("23:49:00"),
-        verify_window: "10m",
     }
 }
 

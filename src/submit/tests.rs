@@ -132,7 +132,7 @@ fn hostile_pull_request(text: &str, draft: bool) -> PullRequest {
         log.key.pod.name = text.to_owned();
         proposal.incident.findings[0].pods = vec![log.key.pod.clone()];
     }
-    pull_request(&proposal, &verdict, &evidence, draft, &Context { cluster: text, verify_window: text, ..context() })
+    pull_request(&proposal, &verdict, &evidence, draft, &Context { cluster: text, ..context() })
 }
 
 fn hostile_issues(text: &str) -> Vec<Issue> {
@@ -285,7 +285,7 @@ fn a_policy_words_title_trailers_labels_and_sections() {
         ..context()
     };
     let request = pull_request(&proposal, &verdict, &evidence, false, &ctx);
-    assert_eq!(request.title, "[OPS-1] web (oom-killed): raise memory limit and request");
+    assert_eq!(request.title, "[OPS-1] web (oom-killed): raise memory limit and request to 128Mi");
     assert_eq!(request.labels, ["kubecure", "kubecure/oom-killed", "team-web"]);
     assert!(
         request.commit_message.ends_with("resources.requests.memory\nChange-Class: standard\n"),

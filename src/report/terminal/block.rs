@@ -423,7 +423,7 @@ pub fn next_steps(case: &Case, why: &Declined) -> Vec<String> {
             let look = log.unwrap_or_else(|| format!("kubectl describe {}{space}", target.replacen('/', " ", 1)));
             vec![format!("read it as a person: `{look}`")]
         }
-        Declined::Ambiguous { .. } => vec!["keep only the declaration that is applied".to_owned()],
+        Declined::Ambiguous { .. } => vec!["keep the declaration that is applied, and remove the other".to_owned()],
         Declined::Excluded { .. } => {
             vec![format!("see which policy decides: `kubecure policy explain {target}{space}`")]
         }
