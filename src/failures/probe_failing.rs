@@ -219,13 +219,8 @@ fn commands(facts: &Facts<'_>, command: Option<&Part<'_>>) -> Vec<String> {
     let (kills, pod) = (facts.failing.kills, pod_ref(facts.failing.instances[0].pod));
     let mut commands = vec![next::logs(&facts.log(kills), if kills { " --previous" } else { "" })];
     if let Some(command) = command {
-        let while_it_runs = if kills { "   # while it runs" } else { "" };
         let (name, namespace) = (&pod.name, next::flag(pod.namespace.as_deref()));
-        commands.push(format!(
-            "kubectl exec {name} -c {}{namespace} -- {}{while_it_runs}",
-            facts.name(),
-            words(command)
-        ));
+        commands.push(format!("kubectl exec {name} -c {}{namespace} -- {}", facts.name(), words(command)));
     }
     if let (Some(number), Some(path), false) = (facts.number(), facts.probe.get("httpGet.path"), kills) {
         commands.push(format!(
@@ -233,7 +228,7 @@ fn commands(facts: &Facts<'_>, command: Option<&Part<'_>>) -> Vec<String> {
             pod.name,
             next::flag(pod.namespace.as_deref())
         ));
-        commands.push(format!("curl -i http://127.0.0.1:{number}{}   # beside it", path.text().unwrap_or("/")));
+        commands.push(format!("curl -i http://127.0.0.1:{number}{}", path.text().unwrap_or("/")));
     }
     if kills && command.is_none() {
         commands.push(next::describe(&pod));

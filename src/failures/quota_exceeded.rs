@@ -94,8 +94,15 @@ fn finding(failed: &FailedCreate, snapshot: &Snapshot) -> Option<Finding> {
     let symptom = match &refusal {
         Refusal::Exceeded { asked, .. } => {
             let wants = snapshot.workload(&failed.workload).and_then(|w| w.spec.replicas);
-            let of = wants.map(|wants| format!(", {has} of {wants} made")).unwrap_or_default();
-            format!("gets no more pods{of}: quota `{quota}` {}", no_room(asked))
+            let of = match (has, wants) {
+                (0, Some(1)) => "does not get its pod".to_owned(),
+                (0, Some(wants)) => format!("gets none of its {wants} pods"),
+                (has, Some(wants)) if i64::try_from(has).is_ok_and(|has| has < wants) => {
+                    format!("gets no more than {has} of {wants} pods")
+                }
+                _ => "gets no more pods".to_owned(),
+            };
+            format!("{of}: quota `{quota}` {}", no_room(asked))
         }
         Refusal::Unset { fields, .. } => {
             format!("gets no pods: quota `{quota}` counts {}, which is not set", fields.join(" and "))
@@ -125,13 +132,30 @@ fn is_pods(resource: &str) -> bool {
     matches!(resource, "pods" | "count/pods")
 }
 
-/// `3 of 3 pods are used`, `a pod asks for 2Gi of requests.memory, and 1Gi of 2Gi is used`
-fn arithmetic(asked: &Asked<'_>) -> String {
-    let Asked { resource, requested, used, limited } = asked;
-    if is_pods(resource) {
-        return format!("{used} of {limited} pods are used");
+/// What is asked for and what is left, in numbers.
+fn arithmetic(asked: &[Asked<'_>], quota: &str, namespace: &str) -> String {
+    if let [Asked { resource, used, limited, .. }] = asked
+        && is_pods(resource)
+    {
+        return format!("quota `{quota}` allows {limited} pods in namespace {namespace}, and {used} are there");
     }
-    format!("a pod asks for {requested} of {resource}, and {used} of {limited} is used")
+    let part = |a: &Asked<'_>| {
+        let of = if is_pods(a.resource) { "pods".to_owned() } else { format!("of {}", a.resource) };
+        let figure = |text: &str| amount(a.resource, text);
+        format!("{} {of} ({} of {} used)", figure(a.requested), figure(a.used), figure(a.limited))
+    };
+    let parts: Vec<String> = asked.iter().map(part).collect();
+    let (of, more) = (parts.join(" and "), "more than is left of quota");
+    format!("a pod asks for {of}: {more} `{quota}` of namespace {namespace}")
+}
+
+/// A quantity as a person would write it.
+fn amount(resource: &str, text: &str) -> String {
+    let is_bytes = resource.ends_with("memory") || resource.ends_with("storage");
+    match Quantity::parse(text) {
+        Some(quantity) if is_bytes => quantity.rounded(),
+        _ => text.to_owned(),
+    }
 }
 
 fn plural(n: i64, noun: &str) -> String {
@@ -153,8 +177,7 @@ fn grounds(failed: &FailedCreate) -> Vec<Ground> {
 fn exceeded(evidence: &Evidence, failed: &FailedCreate, quota: &str, asked: &[Asked<'_>]) -> Diagnosis {
     let snapshot = &*evidence.snapshot;
     let namespace = failed.workload.ns();
-    let parts: Vec<String> = asked.iter().map(arithmetic).collect();
-    let cause = format!("of quota `{quota}` of namespace {namespace}, {}", parts.join("; "));
+    let cause = arithmetic(asked, quota, namespace);
     // Of several workloads that share the quota none is known to be the one that grew too large.
     if evidence.incident.workloads().len() == 1 {
         let resource =
@@ -193,9 +216,9 @@ fn noted(mut diagnosis: Diagnosis, snapshot: &Snapshot, workload: &ObjectRef, as
             .filter(|(quantity, _)| !quantity.is_zero())
             .collect();
         users.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-        let amount = |q: &Quantity| if asked.resource.ends_with("memory") { q.rounded() } else { q.to_string() };
-        let users: Vec<String> =
-            users.iter().take(8).map(|(quantity, who)| format!("{who} {}", amount(quantity))).collect();
+        let told =
+            |(quantity, who): &(Quantity, String)| format!("{who} {}", amount(asked.resource, &quantity.to_string()));
+        let users: Vec<String> = users.iter().take(8).map(told).collect();
         if !users.is_empty() {
             diagnosis.notes.push(format!("{} in use: {}", asked.resource, users.join(", ")));
         }
@@ -312,7 +335,7 @@ mod tests {
         assert_eq!(incident.shared, Some(Shared::Quota { namespace: "shop".into(), name: "few".into() }));
         let diagnosis = diagnosis.unwrap();
         assert!(diagnosis.changes().is_empty());
-        assert!(diagnosis.cause.contains("3 of 3 pods are used"), "{}", diagnosis.cause);
+        assert!(diagnosis.cause.contains("allows 3 pods"), "{}", diagnosis.cause);
         assert!(diagnosis.notes[0].contains("5 replicas wanted"), "{:?}", diagnosis.notes);
     }
 

@@ -142,12 +142,9 @@ fn reference(facts: &Facts<'_>) -> Option<Diagnosis> {
     let names = snapshot.names_of(kind, scope);
     let known = snapshot.kinds.contains(kind);
     let Near::One(near) = nearest(wanted, names.iter().copied()) else {
-        let which = if known {
-            format!("none that exists is nearly called that ({})", listed(names))
-        } else {
-            "those that exist were not read".to_owned()
-        };
-        let why = format!("either it must be made or another one was meant: {which}");
+        let which =
+            if known { format!("{place} has {}", listed(names)) } else { "those that exist were not read".to_owned() };
+        let why = format!("either it must be made, or another one was meant: {which}");
         let commands = vec![next::list(kind, scope), next::yaml(workload)];
         return Some(person(cause, facts.because(), grounds, why, commands));
     };

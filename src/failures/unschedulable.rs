@@ -340,8 +340,13 @@ fn figure(resource: &str, quantity: Quantity) -> String {
 
 /// What each node can give of a resource.
 fn capacity(resource: &str) -> String {
-    let field = resource.replace('.', "\\.");
-    format!("kubectl get nodes -o custom-columns='NODE:.metadata.name,ALLOCATABLE:.status.allocatable.{field}'")
+    let head = match resource {
+        "cpu" => "CPU",
+        "memory" => "MEMORY",
+        _ => "HAS",
+    };
+    let field = resource.replace('.', "\\\\.");
+    format!("kubectl get nodes -o custom-columns=NODE:.metadata.name,{head}:.status.allocatable.{field}")
 }
 
 /// Taints, anti-affinity, zones of volumes, devices: what the scheduler says, and that it is a decision.
