@@ -29,7 +29,7 @@ impl fmt::Display for FailureId {
 }
 
 /// One object of the Kubernetes API, by what identifies it in a repository: no version, no uid.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectRef {
     /// API group, empty for the core group.
     pub group: String,
@@ -465,7 +465,9 @@ impl fmt::Display for Declined {
                 }
                 Ok(())
             }
-            Self::NeedsPerson { why, .. } | Self::Excluded { why } => f.write_str(why),
+            Self::NeedsPerson { why, .. } | Self::Excluded { why } | Self::Blocked { location: None, why } => {
+                f.write_str(why)
+            }
             Self::NotInGit { object, detail } => write!(f, "{object} is not declared in the repository: {detail}"),
             Self::Ambiguous { what, places } => {
                 let places: Vec<String> = places.iter().map(ToString::to_string).collect();
@@ -477,7 +479,6 @@ impl fmt::Display for Declined {
                 )
             }
             Self::Blocked { location: Some(location), why } => write!(f, "{location} cannot be edited: {why}"),
-            Self::Blocked { location: None, why } => f.write_str(why),
             Self::Denied(reasons) => {
                 let reasons: Vec<&str> = reasons.iter().map(|r| r.text.as_str()).collect();
                 f.write_str(&reasons.join("; "))

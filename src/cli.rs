@@ -49,6 +49,7 @@ pub enum Verb {
 }
 
 /// Runs a verb. The exit code: 0 healthy or done, 1 failures found, 2 wrong usage or bad input, 3 no answer.
+#[expect(clippy::disallowed_methods, reason = "a verb takes the time once, at the edge")]
 pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
     match &cli.verb {
         Verb::Scan(args) => scan::run(args, out),

@@ -132,7 +132,7 @@ pub fn went_back(
 }
 
 /// `put limits.memory back to 160Mi, as in revision 1`
-fn back_in_words(differences: &[history::Difference], revision: &str) -> String {
+pub fn back_in_words(differences: &[history::Difference], revision: &str) -> String {
     let one = |d: &history::Difference| {
         let field = d.path.to_string();
         let field = field.rsplit_once(']').map_or(field.as_str(), |(_, rest)| rest).trim_start_matches('.');

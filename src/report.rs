@@ -13,6 +13,7 @@ pub mod terminal;
 use crate::case::{Case, Declined, Diagnosis, Evidence, Incident, Proposal, Receipt, Request, SourceLocation, Verdict};
 
 /// Something that came to exist while an incident was worked.
+#[expect(clippy::large_enum_variant, reason = "notes are made once for a stage, and few at a time")]
 #[derive(Clone, Debug)]
 pub enum Note {
     Policy(String),

@@ -1,5 +1,11 @@
 //! Every recording of a real cluster: is the right failure named, on the right workload, and does the case end where a
 //! person would have ended it?
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test is the edge: it reads and writes files, and a failed unwrap is a failed test"
+)]
 
 use std::path::{Path, PathBuf};
 

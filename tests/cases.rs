@@ -1,6 +1,12 @@
 //! The pages of the catalogue are tests: each case is a cluster, a repository and the screen that they must give.
 //!
 //! `UPDATE=1 cargo test --test cases` rewrites the screens; read the difference before it is committed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test is the edge: it reads and writes files, and a failed unwrap is a failed test"
+)]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,10 @@
 //! The binary as a user runs it: screens, exit codes, bad input, and what it writes or does not write.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test is the edge: it reads and writes files, and a failed unwrap is a failed test"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -36,10 +36,10 @@ impl LogFiles {
     pub fn offer(&mut self, relative: &Path, full: &Path) -> bool {
         let parts: Vec<&str> = relative.iter().filter_map(|p| p.to_str()).collect();
         match parts.as_slice() {
-            [.., "logs", namespace, pod, file] if file.ends_with(".log") => {
-                let name = file.trim_end_matches(".log");
-                let previous = name.ends_with(".previous");
-                let container = name.trim_end_matches(".previous");
+            [.., "logs", namespace, pod, file] if file.strip_suffix(".log").is_some() => {
+                let name = file.strip_suffix(".log").unwrap_or(file);
+                let container = name.strip_suffix(".previous").unwrap_or(name);
+                let previous = container != name;
                 let key = ((*namespace).to_owned(), (*pod).to_owned(), container.to_owned(), previous);
                 self.single.insert(key, full.to_owned());
                 true

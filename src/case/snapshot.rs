@@ -350,12 +350,6 @@ pub struct Event {
     pub container: Option<String>,
 }
 
-impl Default for ObjectRef {
-    fn default() -> Self {
-        Self { group: String::new(), kind: String::new(), namespace: None, name: String::new() }
-    }
-}
-
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Service {
@@ -420,6 +414,21 @@ pub struct EndpointConditions {
 pub struct Ingress {
     pub metadata: Meta,
     pub spec: IngressSpec,
+    pub status: IngressStatus,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IngressStatus {
+    pub load_balancer: LoadBalancer,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LoadBalancer {
+    /// Addresses at which a controller serves it.
+    #[serde(deserialize_with = "null_default")]
+    pub ingress: Vec<Value>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -664,6 +673,7 @@ struct Index {
 
 impl Snapshot {
     /// Call once, when all lists are filled.
+    #[must_use]
     pub fn indexed(mut self) -> Self {
         self.index = Index::default();
         for (i, workload) in self.workloads.iter().enumerate() {

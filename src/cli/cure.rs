@@ -1,6 +1,7 @@
 //! `kubecure cure`: works findings through to pull requests.
 #![expect(clippy::disallowed_methods, reason = "a verb takes the time once, at the edge")]
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -166,7 +167,7 @@ fn chosen(args: &CureArgs, incidents: Vec<Incident>) -> Result<Vec<Incident>, Cl
 fn dry_run(cases: &[Case], gaps: &[Gap]) -> String {
     let mut text = String::new();
     for gap in gaps {
-        text.push_str(&format!("warning: {} {}\n", gap.what, gap.why));
+        let _ = writeln!(text, "warning: {} {}", gap.what, gap.why);
     }
     for request in cases.iter().filter_map(|case| case.request.as_ref()) {
         text.push_str(&in_full(request));
@@ -174,9 +175,8 @@ fn dry_run(cases: &[Case], gaps: &[Gap]) -> String {
     let count =
         |wanted: fn(&Request) -> bool| cases.iter().filter_map(|c| c.request.as_ref()).filter(|r| wanted(r)).count();
     let (pulls, issues) = (count(|r| matches!(r, Request::PullRequest(_))), count(|r| matches!(r, Request::Issue(_))));
-    text.push_str(&format!(
-        "Dry run: {pulls} pull request(s) and {issues} issue(s) would be opened; nothing was written.\n"
-    ));
+    let _ =
+        writeln!(text, "Dry run: {pulls} pull request(s) and {issues} issue(s) would be opened; nothing was written.");
     text
 }
 

@@ -18,10 +18,11 @@ use crate::adapters::forge::Forge;
 use crate::adapters::forge::local::LocalForge;
 use crate::adapters::recorded::Recorded;
 use crate::adapters::{folder, snapshot};
-use crate::case::{Case, Receipt, Request, Timestamp};
+use crate::case::{Case, EditedFile, Receipt, Request, Timestamp};
 use crate::cure::cure;
 use crate::locate;
-use crate::report::{Journal, Silent};
+use crate::report::diff::{Line, changed_lines};
+use crate::report::{Journal, Silent, plain};
 use crate::review::policy::{Policies, PolicyFile};
 use crate::settings::Terms;
 
@@ -31,7 +32,7 @@ pub struct DemoArgs {
     /// Where to unpack it; a new temporary folder by default
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Print every pull request and issue in full, not only the first two
+    /// Print every pull request and issue word for word
     #[arg(long)]
     pub full: bool,
     #[command(flatten)]
@@ -110,28 +111,68 @@ fn policies(base: &folder::RawFiles) -> Result<Policies, CliError> {
 /// What happened, as a person wants to read it.
 fn story(args: &DemoArgs, dir: &Path, cases: &[Case]) -> String {
     let mut text = String::from(
-        "A real cluster ran this shop, and most of it failed. KubeCure read the recording and the repository:\n\n",
+        "A real cluster ran this shop, and most of it failed. KubeCure read the recording and the repository, and opened:\n\n",
     );
-    let width = cases.iter().map(|case| case.incident.failure.0.len()).max().unwrap_or(0);
     for case in cases {
-        let workloads: Vec<String> = case.incident.workloads().iter().map(|w| w.path()).collect();
-        let became = case.receipt.as_ref().map_or(String::new(), short);
-        let title = case.request.as_ref().map_or("", title);
-        let _ =
-            writeln!(text, "  {:width$}  {:22}  {became:18}  {title}", case.incident.failure.0, workloads.join(", "));
-    }
-    text.push('\n');
-    let mut shown = 0;
-    for case in cases {
-        let Some(request) = &case.request else { continue };
-        let first = matches!(request, Request::PullRequest(_)) && shown == 0
-            || matches!(request, Request::Issue(_)) && shown == 1;
-        if args.full || first {
-            shown += 1;
-            text.push_str(&in_full(request));
+        match (&case.request, args.full) {
+            (Some(request), true) => {
+                let became = case.receipt.as_ref().map_or(String::new(), short);
+                let _ = write!(text, "{became}\n{}", in_full(request));
+            }
+            (Some(request), false) => text.push_str(&card(case, request)),
+            (None, _) => {}
         }
     }
     text.push_str(&look_around(args, dir));
+    text
+}
+
+/// A pull request or issue in a few lines: what it says, the change, and how sure.
+fn card(case: &Case, request: &Request) -> String {
+    let became = case.receipt.as_ref().map_or(String::new(), short);
+    let mut text = format!("── {became}  {}\n", title(request));
+    if let Request::PullRequest(pull) = request {
+        let sure = case.diagnosis.as_ref().map_or(0, |diagnosis| diagnosis.confidence);
+        let _ = writeln!(text, "   {}, {sure} sure", pull.branch);
+    }
+    if let Some(diagnosis) = &case.diagnosis {
+        text.push_str(&paragraph(&diagnosis.cause));
+    }
+    match (request, &case.proposal) {
+        (Request::PullRequest(_), Some(proposal)) => {
+            proposal.files.iter().for_each(|file| text.push_str(&change(file)));
+        }
+        _ => case.declined.iter().for_each(|declined| {
+            text.push_str(&paragraph(&format!("No pull request ({}): {declined}", declined.code())));
+        }),
+    }
+    text.push('\n');
+    text
+}
+
+fn paragraph(sentence: &str) -> String {
+    let sentence = plain::inline(sentence);
+    let mut chars = sentence.trim_end_matches('.').chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let sentence = format!("{first}{}.", chars.as_str());
+    plain::wrap(&sentence, 96).iter().fold(String::new(), |text, line| format!("{text}   {line}\n"))
+}
+
+/// The changed lines with their place.
+fn change(file: &EditedFile) -> String {
+    let mut text = String::new();
+    for line in changed_lines(&file.before, &file.after) {
+        let (mark, content) = match line {
+            Line::Removed { text, .. } => ('-', text),
+            Line::Added { text, .. } => ('+', text),
+            Line::Same { text, .. } => (' ', text),
+            Line::Gap => (' ', "..."),
+        };
+        if text.is_empty() {
+            let _ = writeln!(text, "   {}:{}", file.path, line.number());
+        }
+        let _ = writeln!(text, "   {mark} {}", plain::inline(content));
+    }
     text
 }
 
@@ -156,7 +197,7 @@ fn look_around(args: &DemoArgs, dir: &Path) -> String {
     let more = if args.full {
         String::new()
     } else {
-        "kubecure demo --full                                   # every pull request and issue\n  ".to_owned()
+        "kubecure demo --full                # the same, every page word for word\n  ".to_owned()
     };
     format!(
         "Everything lies in {dir}\n  repository/   the manifests, with the policy in .kubecure/\n  cluster/      what the cluster said\n  forge/        repo.git with a branch for each pull request, pulls/ and issues/ as Markdown\n\nTry next:\n  {more}git -C {dir}/forge/repo.git log --oneline --all\n  kubecure scan --snapshot {dir}/cluster --repo {dir}/repository\n  kubecure cure --all --snapshot {dir}/cluster --repo {dir}/repository --forge local:{dir}/forge   # again: opens nothing twice\n  kubecure explain oom-killed\n"

@@ -1,5 +1,4 @@
 //! What `scan` and `cure` look at: the cluster, the repository and its policy, as the command line names them.
-#![expect(clippy::disallowed_methods, reason = "the command line is the edge: it looks at paths that the user gave")]
 
 use std::path::{Path, PathBuf};
 
@@ -151,11 +150,13 @@ fn unreadable(sources: &Sources) -> Vec<Gap> {
 }
 
 /// An error of an adapter, whose text ends in its hint.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub fn bad_input(error: anyhow::Error) -> CliError {
     split(CliError::usage, &error)
 }
 
 /// The outside did not do what was asked.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub fn no_answer(error: anyhow::Error) -> CliError {
     split(|text: String| CliError { message: text, hint: None, code: super::output::NO_ANSWER }, &error)
 }

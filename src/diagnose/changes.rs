@@ -19,3 +19,8 @@ pub fn add(object: &ObjectRef, path: FieldPath, value: impl Into<Value>) -> Chan
 pub fn remove(object: &ObjectRef, path: FieldPath, from: impl Into<Value>) -> Change {
     Change { object: object.clone(), path, operation: Operation::Remove { from: from.into() } }
 }
+
+/// A value as a reader would write it: text without quotes.
+pub fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
+}

@@ -9,6 +9,7 @@ use crate::case::{
     Claim, EndpointSlice, Finding, Ingress, IngressBackend, Item, ItemSource, LimitRange, Node, ObjectRef, Quota,
     Service, Shared, Snapshot, Workload,
 };
+use crate::diagnose::changes::plain;
 use crate::diagnose::template::Template;
 
 /// Limits of what is told of one finding.
@@ -229,8 +230,4 @@ fn pod_spec(finding: &Finding, snapshot: &Snapshot) -> Option<Item> {
     let container = |c: &crate::diagnose::template::Part<'_>| json!({"name": c.name(), "resources": c.value.get("resources"), "securityContext": c.value.get("securityContext")});
     told.insert("containers".to_owned(), template.containers().iter().map(container).collect());
     Some(spec(&finding.workload, Value::Object(told).to_string()))
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }

@@ -4,13 +4,13 @@ use std::sync::LazyLock;
 
 use jiff::SignedDuration;
 use regex::Regex;
-use serde_json::Value;
 
 use crate::case::{
-    Autoscaler, Condition, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Quote, Snapshot, Workload,
+    Autoscaler, Condition, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ItemSource, ObjectRef, Quote,
+    Snapshot, Workload,
 };
 use crate::detect::Claims;
-use crate::diagnose::changes::{add, set};
+use crate::diagnose::changes::{add, plain, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
 use crate::diagnose::template::Template;
@@ -118,12 +118,13 @@ fn in_words(condition: &Condition) -> String {
     last.or(condition.reason.as_deref()).unwrap_or("no reason is given").to_owned()
 }
 
-fn said(evidence: &Evidence) -> Vec<Option<Quote>> {
-    let id = &evidence.incident.first().workload;
-    let condition = |item: &crate::case::Item| {
-        item.source == crate::case::ItemSource::Status(id.clone()) && item.text.starts_with("condition ")
-    };
-    vec![evidence.quote_item(condition)]
+/// The end of the condition's chain of errors, word for word.
+fn said(evidence: &Evidence, scaler: &Autoscaler) -> Vec<Option<Quote>> {
+    let message = failing(scaler).and_then(|condition| condition.message.as_deref()).unwrap_or("");
+    let last = message.rsplit(": ").next().filter(|last| !last.is_empty());
+    let status = ItemSource::Status(scaler_ref(scaler));
+    let whole = || evidence.quote_item(|item| item.source == status && item.text.starts_with("condition "));
+    vec![last.and_then(|last| evidence.quote(last)).or_else(whole)]
 }
 
 /// The target does not exist: another name, or another kind, was meant.
@@ -136,7 +137,7 @@ fn target_missing(evidence: &Evidence, scaler: &Autoscaler) -> Diagnosis {
         target.name,
         id.ns()
     );
-    let mut quotes = said(evidence);
+    let mut quotes = said(evidence, scaler);
     quotes.push(evidence.quote(&format!("kind={} name={}", target.kind, target.name)));
     let mut grounds = vec![ground(STATUS_NAMES_IT, "the status names the target that is not found")];
     let scalable = |w: &&&Workload| matches!(w.kind.as_str(), "Deployment" | "StatefulSet") || w.kind == target.kind;
@@ -192,7 +193,7 @@ fn request_missing(evidence: &Evidence, scaler: &Autoscaler, resource: &str, con
     let blamed =
         |path: &FieldPath| template.path(path).starts_with(&part.path) && path.to_string().contains(".resources");
     let was = |was: &str| format!("{cause}; {was}");
-    if let Some(back) = went_back(evidence, &target, blamed, was, said(evidence), grounds())
+    if let Some(back) = went_back(evidence, &target, blamed, was, said(evidence, scaler), grounds())
         && !back.changes().is_empty()
     {
         return Some(back);
@@ -205,17 +206,13 @@ fn request_missing(evidence: &Evidence, scaler: &Autoscaler, resource: &str, con
         let why = "how much to request is a decision: no earlier revision had one".to_owned();
         let ns = target.ns();
         let commands = vec![format!("kubectl top pod -n {ns} --containers"), next::yaml(&target)];
-        return Some(person(cause, said(evidence), grounds(), why, commands));
+        return Some(person(cause, said(evidence, scaler), grounds(), why, commands));
     };
     let mut all = grounds();
     all.push(healthy.ground.clone());
     let help = format!("request {} of {resource} again, as in {}", plain(old), healthy.name);
     let changes = vec![add(&target, template.path(&field), old.clone())];
-    Some(rule(cause, said(evidence), all, Cure::Repair { changes, help, hold: None }))
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
+    Some(rule(cause, said(evidence, scaler), all, Cure::Repair { changes, help, hold: None }))
 }
 
 /// Everything else lies outside of the repository: metrics that nobody serves, rights, external sources.
@@ -240,14 +237,14 @@ fn told(evidence: &Evidence, scaler: &Autoscaler, condition: &Condition) -> Diag
         commands.push(format!("kubectl top pod -n {}", scaler_ref(scaler).ns()));
     }
     let grounds = vec![ground(STATUS_NAMES_IT, format!("its condition {} is {}", condition.r#type, condition.status))];
-    person(cause, said(evidence), grounds, why.to_owned(), commands)
+    person(cause, said(evidence, scaler), grounds, why.to_owned(), commands)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{BEFORE, NOW, changes, deployment, found, object, replica_set, taken, work};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn scaler(target: &str, condition: &Value) -> Value {
         let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": target});

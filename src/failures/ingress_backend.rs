@@ -84,10 +84,10 @@ impl Problem<'_> {
     fn symptom(&self) -> String {
         match self {
             Self::Service { at, backend } => {
-                format!("sends requests to {at} nowhere: Service {} does not exist", backend.name)
+                format!("sends requests for {at} nowhere: Service {} does not exist", backend.name)
             }
             Self::Port { at, backend, .. } => {
-                format!("sends requests to {at} nowhere: Service {} has no port {}", backend.name, port(backend))
+                format!("sends requests for {at} nowhere: Service {} has no port {}", backend.name, port(backend))
             }
             Self::Class { class: Some(class) } => format!("is served by nobody: IngressClass {class} does not exist"),
             Self::Class { class: None } => {
@@ -173,7 +173,9 @@ fn missing_class<'s>(ingress: &'s Ingress, snapshot: &Snapshot) -> Option<Proble
         .iter()
         .any(|n| n.id.kind == "IngressClass" && n.metadata.annotations.get(DEFAULT_CLASS).is_some_and(|v| v == "true"));
     let annotated = ingress.metadata.annotations.contains_key(CLASS_ANNOTATION);
-    (!default && !annotated).then_some(Problem::Class { class: None })
+    // Some controllers serve Ingresses without a class, and give them an address.
+    let served = !ingress.status.load_balancer.ingress.is_empty();
+    (!default && !annotated && !served).then_some(Problem::Class { class: None })
 }
 
 /// What becomes of one problem: a change that cures it, or why there is none.
@@ -199,7 +201,7 @@ fn no_service(at: &Place<'_>, backend: &IngressService, id: &ObjectRef, evidence
         evidence.snapshot.services.iter().filter(|s| s.metadata.namespace == id.namespace).collect();
     let names = || services.iter().map(|s| s.metadata.name.as_str());
     let cause =
-        format!("the backend for {at} is Service {}, and namespace {} has no such Service", backend.name, id.ns());
+        format!("the backend for {at} is Service {}, and namespace {} has {}", backend.name, id.ns(), listed(names()));
     let quote = evidence.quote(&format!("name={} port={}", backend.name, port(backend)));
     let mut grounds =
         vec![ground(STATUS_NAMES_IT, "the Services of the namespace were read, and it is not among them")];
@@ -213,15 +215,13 @@ fn no_service(at: &Place<'_>, backend: &IngressService, id: &ObjectRef, evidence
                 doubt(40, format!("it has no port {}", port(backend)))
             });
             let change = set(id, at.path.clone().key("name"), backend.name.as_str(), near.as_str());
-            Ok((change, format!("send requests to {at} to Service `{near}`")))
+            Ok((change, format!("send requests for {at} to Service `{near}`")))
         }
         Near::Several(near) => {
             let near = listed(near.iter().map(String::as_str));
             Err(format!("several Services have nearly that name, and nothing says which is meant: {near}"))
         }
-        Near::None => {
-            Err(format!("either it must be made or another one was meant: no name is near ({})", listed(names())))
-        }
+        Near::None => Err("either it must be made, or another one was meant: no name is near".to_owned()),
     };
     Answer { cause, quote, grounds, cure, hold: None }
 }
@@ -407,6 +407,10 @@ mod tests {
         let mut front = ingress("web", &json!({"name": "http"}));
         front["spec"]["ingressClassName"] = "ngnix-internal".into();
         let class = json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "nginx-internal"}});
+        let mut unclassed = json!([taken(), ingress("web", &json!({"name": "http"})), service("web", &http()), class]);
+        assert_eq!(found(&unclassed).len(), 1);
+        unclassed[1]["status"] = json!({"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}});
+        assert_eq!(found(&unclassed), []);
         let mut all = vec![taken(), front, service("web", &http())];
         assert_eq!(found(&Value::from(all.clone())), []);
         all.push(class);

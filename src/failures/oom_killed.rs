@@ -143,7 +143,7 @@ fn heap_above_limit(evidence: &Evidence, container: &Part<'_>, limit: &Part<'_>)
     Some(person(cause, because(evidence), said_by_status(evidence), why, Vec::new()))
 }
 
-/// `-Xmx512m` of a JVM, `--max-old-space-size=512` (in MiB) of Node.
+/// `-Xmx512m` of a JVM, `--max-old-space-size=512` (in `MiB`) of Node.
 fn heap_flag(words: &str) -> Option<(String, Quantity)> {
     let number = |at: usize| -> (String, String) {
         let digits: String = words[at..].chars().take_while(char::is_ascii_digit).collect();

@@ -149,7 +149,7 @@ fn grounds(evidence: &Evidence, claim: &Claim, text: &str) -> Vec<Ground> {
     let id = claim_ref(claim);
     let events = evidence.snapshot.events_about(&id);
     let times: i64 = events.filter(|e| e.message.contains(text)).map(|e| e.count).sum();
-    let mut grounds = vec![ground(STATUS_NAMES_IT, "the provisioner says why it makes no volume")];
+    let mut grounds = vec![ground(STATUS_NAMES_IT, "an event of the claim says why it has no volume")];
     if times >= 3 {
         grounds.push(ground(REPEATED, format!("it said so {times} times")));
     }

@@ -90,17 +90,15 @@ fn finding(failed: &FailedCreate, snapshot: &Snapshot) -> Option<Finding> {
     let refusal = Refusal::parse(&failed.message)?;
     let namespace = failed.workload.ns().to_owned();
     let quota = refusal.quota();
-    let has = snapshot.pods_of(&failed.workload).count();
+    let has = made(snapshot, &failed.workload);
     let symptom = match &refusal {
         Refusal::Exceeded { asked, .. } => {
             let wants = snapshot.workload(&failed.workload).and_then(|w| w.spec.replicas);
             let of = match (has, wants) {
                 (0, Some(1)) => "does not get its pod".to_owned(),
                 (0, Some(wants)) => format!("gets none of its {wants} pods"),
-                (has, Some(wants)) if i64::try_from(has).is_ok_and(|has| has < wants) => {
-                    format!("gets no more than {has} of {wants} pods")
-                }
-                _ => "gets no more pods".to_owned(),
+                (has, Some(wants)) if has < wants => format!("gets no more than {has} of {wants} pods"),
+                _ => "gets no new pods".to_owned(),
             };
             format!("{of}: quota `{quota}` {}", no_room(asked))
         }
@@ -119,13 +117,21 @@ fn finding(failed: &FailedCreate, snapshot: &Snapshot) -> Option<Finding> {
     })
 }
 
-/// `has no room for another pod`, `has too little requests.memory left for another pod`
+/// The pods that a workload has, by its controllers' own count or by what was seen.
+fn made(snapshot: &Snapshot, workload: &ObjectRef) -> i64 {
+    let own = snapshot.workload(workload).and_then(|w| w.status.replicas).unwrap_or(0);
+    let children: i64 = snapshot.children_of(workload).filter_map(|set| set.status.replicas).sum();
+    let seen = i64::try_from(snapshot.pods_of(workload).count()).unwrap_or(i64::MAX);
+    own.max(children).max(seen)
+}
+
+/// `has no room for another pod`, `is short of requests.memory`
 fn no_room(asked: &[Asked<'_>]) -> String {
     let resources: Vec<&str> = asked.iter().map(|a| a.resource).filter(|r| !is_pods(r)).collect();
     if resources.is_empty() {
         return "has no room for another pod".to_owned();
     }
-    format!("has too little {} left for another pod", resources.join(" and "))
+    format!("is short of {}", resources.join(" and "))
 }
 
 fn is_pods(resource: &str) -> bool {
@@ -140,13 +146,12 @@ fn arithmetic(asked: &[Asked<'_>], quota: &str, namespace: &str) -> String {
         return format!("quota `{quota}` allows {limited} pods in namespace {namespace}, and {used} are there");
     }
     let part = |a: &Asked<'_>| {
-        let of = if is_pods(a.resource) { "pods".to_owned() } else { format!("of {}", a.resource) };
-        let figure = |text: &str| amount(a.resource, text);
-        format!("{} {of} ({} of {} used)", figure(a.requested), figure(a.used), figure(a.limited))
+        let of = if is_pods(a.resource) { String::new() } else { format!(" of {}", a.resource) };
+        let [requested, used, limited] = [a.requested, a.used, a.limited].map(|text| amount(a.resource, text));
+        format!("{requested}{of} ({used} of {limited} in use)")
     };
     let parts: Vec<String> = asked.iter().map(part).collect();
-    let (of, more) = (parts.join(" and "), "more than is left of quota");
-    format!("a pod asks for {of}: {more} `{quota}` of namespace {namespace}")
+    format!("a pod asks for {}, and quota `{quota}` of namespace {namespace} has no room for that", parts.join(" and "))
 }
 
 /// A quantity as a person would write it.
@@ -202,10 +207,10 @@ fn exceeded(evidence: &Evidence, failed: &FailedCreate, quota: &str, asked: &[As
 /// The arithmetic: what is wanted, what would fit, and who uses how much.
 fn noted(mut diagnosis: Diagnosis, snapshot: &Snapshot, workload: &ObjectRef, asked: &[Asked<'_>]) -> Diagnosis {
     let wants = snapshot.workload(workload).and_then(|w| w.spec.replicas);
-    let has = i64::try_from(snapshot.pods_of(workload).count()).unwrap_or(i64::MAX);
+    let has = made(snapshot, workload);
     let room = asked.iter().filter_map(more_pods).min();
     if let (Some(wants), Some(room)) = (wants, room) {
-        let more = if room == 0 { "no more fit".to_owned() } else { format!("{room} more would fit") };
+        let more = if room == 0 { "none more would fit".to_owned() } else { format!("{room} more would fit") };
         diagnosis.notes.push(format!("{} wanted, {has} there, {more}", plural(wants, "replica")));
     }
     for asked in asked {

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::case::{Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Quote, Shared, Snapshot};
 use crate::detect::{Claims, FailedCreate, count, failed_creates};
-use crate::diagnose::changes::{add, set};
+use crate::diagnose::changes::{add, plain, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
-use crate::diagnose::template::{Part, Template};
+use crate::diagnose::template::Template;
 use crate::diagnose::{next, nodes, person, rule, went_back};
 use crate::failures::Failure;
 use crate::quantity::Quantity;
@@ -32,6 +32,9 @@ static REFERENCE: LazyLock<Regex> = LazyLock::new(|| {
 });
 static WEBHOOK: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"failed calling webhook "(?<name>[^"]+)""#).expect("a constant pattern"));
+static SERVICE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"https://(?<name>[a-z0-9-]+)\.(?<namespace>[a-z0-9-]+)\.svc\b").expect("a constant pattern")
+});
 static STANDARD: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"violates PodSecurity "(?<standard>[^"]+)": "#).expect("a constant pattern"));
 static CONTAINERS: LazyLock<Regex> =
@@ -167,7 +170,7 @@ fn bounds(facts: &Facts<'_>) -> Option<Diagnosis> {
     if let Some(back) = facts.back(blamed, &cause, &grounds) {
         return Some(back);
     }
-    let fixes: Result<Vec<(Change, String)>, String> = broken.iter().map(|b| bound(facts, b)).collect();
+    let fixes: Result<Vec<(Vec<Change>, String)>, String> = broken.iter().map(|b| bound(facts, b)).collect();
     let fixes = match fixes {
         Ok(fixes) => fixes,
         Err(why) => {
@@ -175,7 +178,8 @@ fn bounds(facts: &Facts<'_>) -> Option<Diagnosis> {
             return Some(person(cause, facts.because(), grounds, why, vec![limits, next::yaml(facts.workload())]));
         }
     };
-    let (changes, said): (Vec<Change>, Vec<String>) = fixes.into_iter().unzip();
+    let (changes, said): (Vec<Vec<Change>>, Vec<String>) = fixes.into_iter().unzip();
+    let changes = changes.into_iter().flatten().collect();
     grounds.push(ground(ONE_CANDIDATE, said.join("; ")));
     grounds.extend(range_agrees(facts, first));
     let lowered = &first["side"] == "maximum";
@@ -204,8 +208,9 @@ fn in_words(broken: &Captures<'_>) -> String {
     )
 }
 
-/// The one container with that value gets the bound, if its other side leaves room.
-fn bound(facts: &Facts<'_>, broken: &Captures<'_>) -> Result<(Change, String), String> {
+/// Every container with that value breaks the bound, and gets it, if its other side leaves room. The API server says
+/// the same of several containers once.
+fn bound(facts: &Facts<'_>, broken: &Captures<'_>) -> Result<(Vec<Change>, String), String> {
     let (resource, which, value) = (&broken["resource"], &broken["which"], &broken["value"]);
     if &broken["per"] == "Pod" {
         return Err("the bound is for the whole pod: which container is to change is a decision".to_owned());
@@ -213,39 +218,26 @@ fn bound(facts: &Facts<'_>, broken: &Captures<'_>) -> Result<(Change, String), S
     let (Some(bound), Some(is)) = (Quantity::parse(&broken["bound"]), Quantity::parse(value)) else {
         return Err(format!("{value} or {} is no quantity", &broken["bound"]));
     };
+    let (own, other) = if which == "limit" { ("limits", "requests") } else { ("requests", "limits") };
     let containers = facts.template.containers();
-    let field = |c: &Part<'_>, which: &str| {
-        let map = c.get("resources")?.get(which)?;
-        let part = map.key(resource)?;
-        Some((part.path.clone(), part.value.clone()))
-    };
-    let which = format!("{which}s");
-    let own: Vec<_> = containers
-        .iter()
-        .filter_map(|c| Some((c, field(c, &which)?)))
-        .filter(|(_, (_, value))| Quantity::of(value) == Some(is))
-        .collect();
-    let [(container, (path, from))] = own.as_slice() else {
-        return Err(format!(
-            "{} have {which}.{resource} {value} in the workload, so the one cannot be told",
-            count(own.len(), "container")
-        ));
-    };
-    let (other, other_side) = if which == "limits" { ("requests", "request") } else { ("limits", "limit") };
-    let other = field(container, other).and_then(|(_, v)| Quantity::of(&v));
-    let fits = other.is_none_or(|other| if which == "limits" { other <= bound } else { other >= bound });
-    if !fits {
-        return Err(format!(
-            "its {other_side} of {resource} leaves no room for {bound}: which of the two is wrong is a decision"
-        ));
+    let (mut changes, mut names) = (Vec::new(), Vec::new());
+    for container in &containers {
+        let field = |side: &str| container.get("resources")?.get(side)?.key(resource);
+        let Some(part) = field(own).filter(|part| Quantity::of(part.value) == Some(is)) else { continue };
+        let room = field(other).and_then(|part| Quantity::of(part.value));
+        if room.is_some_and(|room| if which == "limit" { room > bound } else { room < bound }) {
+            let name = container.name();
+            return Err(format!("`{name}` has {other}.{resource} beyond {bound}, too, and one change is not enough"));
+        }
+        let to = bound.like(&plain(part.value));
+        changes.push(set(facts.workload(), part.path.clone(), part.value.clone(), to));
+        names.push(container.name());
     }
-    let to = bound.like(&plain(from));
-    let said = format!("only `{}` has {which}.{resource} {value}", container.name());
-    Ok((set(facts.workload(), path.clone(), from.clone(), to), said))
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
+    match names.as_slice() {
+        [] => Err(format!("no container of the workload has {own}.{resource} {value}: a default or a webhook sets it")),
+        [only] => Ok((changes, format!("only `{only}` has {own}.{resource} {value}"))),
+        all => Ok((changes, format!("{} have {own}.{resource} {value}", listed(all.iter().copied())))),
+    }
 }
 
 fn range_agrees(facts: &Facts<'_>, broken: &Captures<'_>) -> Option<Ground> {
@@ -347,11 +339,18 @@ fn told(evidence: &Evidence, failed: &FailedCreate) -> Diagnosis {
     let grounds = vec![ground(STATUS_NAMES_IT, "the API server says why it refuses")];
     let mut commands = vec![next::describe(&failed.workload)];
     let (cause, why) = if let Some(found) = WEBHOOK.captures(message) {
-        let hooks = "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations -o yaml";
-        commands = vec![format!("{hooks} | grep -B 12 'name: {}'", &found["name"])];
+        let (name, service) = (&found["name"], SERVICE.captures(message));
+        commands = match &service {
+            Some(service) => vec![
+                format!("kubectl get pods,endpointslices -n {}", &service["namespace"]),
+                format!("kubectl describe service {} -n {}", &service["name"], &service["namespace"]),
+            ],
+            None => vec!["kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations".to_owned()],
+        };
+        let who = service.map_or("it".to_owned(), |s| format!("Service {}/{}", &s["namespace"], &s["name"]));
         (
-            format!("admission webhook {} is asked about every pod here and fails to answer", &found["name"]),
-            "the webhook or the Service behind it is broken, and no line of this workload is".to_owned(),
+            format!("every pod here must pass admission webhook {name}, and {who} does not answer"),
+            "the webhook or the Service behind it is to be mended, and no line of this workload is wrong".to_owned(),
         )
     } else if message.contains("denied the request") {
         (
@@ -418,11 +417,13 @@ mod tests {
     }
 
     #[test]
-    fn two_such_containers_or_a_request_above_the_bound_are_a_persons() {
+    fn both_of_two_such_containers_change_and_a_request_above_the_bound_is_a_persons() {
         let two = work(ID.0, &cluster(&memory(&["256Mi", "256Mi"], "64Mi"), MAXIMUM, &[]), &[]).1;
-        assert!(changes(&two).is_empty());
+        assert_eq!(changes(&two).len(), 2);
         let above = work(ID.0, &cluster(&memory(&["256Mi"], "200Mi"), MAXIMUM, &[]), &[]).1;
         assert!(changes(&above).is_empty());
+        let pod = "maximum memory usage per Pod is 128Mi, but limit is 320Mi";
+        assert!(changes(&work(ID.0, &cluster(&memory(&["64Mi", "256Mi"], "64Mi"), pod, &[]), &[]).1).is_empty());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::detect::{Claims, count, counts, pod_ref};
 use crate::diagnose::assemble::newest_pods;
 use crate::diagnose::confidence::{ONLY_DIFFERENCE, STATUS_NAMES_IT, ground};
 use crate::diagnose::history::{Difference, Healthy, Revert, revert};
-use crate::diagnose::{next, person, rule};
+use crate::diagnose::{back_in_words, next, person, rule};
 use crate::failures::Failure;
 use crate::review::policy::Policy;
 
@@ -51,7 +51,7 @@ impl Failure for RolloutStuck {
                 grounds.push(healthy.ground.clone());
                 grounds.push(ground(ONLY_DIFFERENCE, format!("nothing else changed since {}", healthy.name)));
                 let cause = format!("the pods of the last change do not get ready: {}", words(&differences));
-                let help = format!("back to what {} had", healthy.name);
+                let help = back_in_words(&differences, &healthy.name);
                 let cure = Cure::Revert { changes, help, revision: healthy.name };
                 Some(rule(cause, because(evidence), grounds, cure))
             }

@@ -10,7 +10,7 @@ use crate::case::{
     Snapshot, Workload,
 };
 use crate::detect::{Claims, pod_ref};
-use crate::diagnose::changes::{remove, set};
+use crate::diagnose::changes::{add, remove, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
 use crate::diagnose::services::{selected_pods, selecting, selects, serving_workloads, template_labels};
@@ -103,7 +103,13 @@ fn has_ready(slice: &EndpointSlice) -> bool {
 /// Nothing is behind it and nothing is meant to be: pods that exist and are not ready, and workloads that could not
 /// make any, have findings of their own, and one that is scaled to zero is asleep.
 fn selects_nothing(service: &Service, snapshot: &Snapshot, pods: &[&Pod]) -> bool {
-    let meant = snapshot.workloads.iter().filter(|w| w.metadata.namespace == service.metadata.namespace);
+    // A ReplicaSet of an older revision keeps labels that its Deployment no longer has.
+    let is_own = |w: &&Workload| {
+        !matches!(snapshot.root_owner(&w.id()).kind.as_str(), "Deployment" | "CronJob")
+            || matches!(w.kind.as_str(), "Deployment" | "CronJob")
+    };
+    let here = snapshot.workloads.iter().filter(|w| w.metadata.namespace == service.metadata.namespace);
+    let meant = here.filter(is_own);
     let meant = meant.filter(|w| selects(&service.spec.selector, &template_labels(w))).count();
     pods.is_empty() && meant == 0 && !slices(service, snapshot).into_iter().any(has_ready)
 }
@@ -148,6 +154,29 @@ enum Miss {
     Key { asked: String, has: String, value: String },
     /// One label is asked for that the workload does not have.
     Extra { key: String, value: String },
+}
+
+impl Miss {
+    /// The label that is asked for.
+    fn key(&self) -> &str {
+        match self {
+            Self::Value { key, .. } | Self::Extra { key, .. } => key,
+            Self::Key { asked, .. } => asked,
+        }
+    }
+
+    /// What the workload has instead.
+    fn has(&self) -> String {
+        match self {
+            Self::Value { key, has, .. } => format!("{key}={has}"),
+            Self::Key { has, value, .. } => format!("{has}={value}"),
+            Self::Extra { key, .. } => format!("no {key}"),
+        }
+    }
+}
+
+fn owned((key, value): (&String, &String)) -> (String, String) {
+    (key.clone(), value.clone())
 }
 
 fn miss(selector: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> Option<Miss> {
@@ -197,10 +226,7 @@ fn selector(evidence: &Evidence, service: &Service) -> Diagnosis {
         ),
         Miss::Key { asked, has, value } => (
             format!("the selector asks for the label {asked}, and the pods of {target} have {has}={value}"),
-            vec![
-                remove(&id, path.clone().key(asked), value.as_str()),
-                crate::diagnose::changes::add(&id, path.key(has), value.as_str()),
-            ],
+            vec![remove(&id, path.clone().key(asked), value.as_str()), add(&id, path.key(has), value.as_str())],
             format!("select {has}={value}"),
         ),
         Miss::Extra { key, value } => (
@@ -213,7 +239,8 @@ fn selector(evidence: &Evidence, service: &Service) -> Diagnosis {
         "without that label the Service selects more; the label may be missing on the pods instead".to_owned()
     });
     let grounds = selector_grounds(evidence, service, workload);
-    rule(cause, because(evidence, asked), grounds, Cure::Repair { changes, help, hold })
+    let missed: BTreeMap<String, String> = asked.iter().filter(|(key, _)| *key == miss.key()).map(owned).collect();
+    rule(cause, because(evidence, &missed), grounds, Cure::Repair { changes, help, hold })
 }
 
 fn selector_grounds(evidence: &Evidence, service: &Service, workload: &Workload) -> Vec<Ground> {
@@ -243,12 +270,13 @@ fn because(evidence: &Evidence, selector: &BTreeMap<String, String>) -> Vec<Opti
 
 fn nothing_fits(evidence: &Evidence, service: &Service) -> Diagnosis {
     let id = service_ref(service);
-    let cause = format!("nothing in namespace {} has {}", id.ns(), labels(&service.spec.selector));
+    let cause =
+        format!("no pod template in namespace {} has {}, and none is near", id.ns(), labels(&service.spec.selector));
     let names: Vec<String> = serving_workloads(&evidence.snapshot, id.namespace.as_deref())
         .map(|w| format!("{} {} ({})", w.kind, w.metadata.name, words(&template_labels(w))))
         .collect();
     let why = format!(
-        "the workload is missing or the Service is left over: no labels are near ({})",
+        "the workload is missing, or the Service is left over; the namespace has {}",
         listed(names.iter().map(String::as_str))
     );
     let grounds = vec![ground(STATUS_NAMES_IT, "no endpoint, and no pod template with these labels")];
@@ -257,13 +285,11 @@ fn nothing_fits(evidence: &Evidence, service: &Service) -> Diagnosis {
 }
 
 fn several_fit(evidence: &Evidence, service: &Service, fits: &[(&Workload, Miss)]) -> Diagnosis {
-    let names: Vec<String> = fits.iter().map(|(w, _)| w.id().to_string()).collect();
-    let cause = format!("no pod has {}", labels(&service.spec.selector));
-    let why = format!(
-        "{} workloads are near, and nothing says which is meant: {}",
-        fits.len(),
-        listed(names.iter().map(String::as_str))
-    );
+    let near: Vec<String> =
+        fits.iter().map(|(w, miss)| format!("{} {} has {}", w.kind, w.metadata.name, miss.has())).collect();
+    let asked = words(&service.spec.selector);
+    let cause = format!("the selector asks for {asked}, and several come near: {}", near.join(", "));
+    let why = "nothing says which of them is meant".to_owned();
     let grounds = vec![ground(STATUS_NAMES_IT, "no endpoint, and no pod template with these labels")];
     person(
         cause,
@@ -409,6 +435,29 @@ mod tests {
         pending[1]["metadata"]["creationTimestamp"] = crate::testing::NOW.into();
         pending[1]["spec"]["selector"]["app"] = "young".into();
         assert_eq!(found(&pending), []);
+    }
+
+    #[test]
+    fn a_label_too_many_is_taken_away_and_held() {
+        let mut all = cluster("web", "web", &["web"]);
+        all[1]["spec"]["selector"]["track"] = "stable".into();
+        let (_, diagnosis) = work(ID.0, &all, &[]);
+        assert_eq!(changes(&diagnosis), ["spec.selector.track removed"]);
+        assert!(matches!(diagnosis.unwrap().cure, Cure::Repair { hold: Some(_), .. }));
+    }
+
+    #[test]
+    fn labels_that_changed_in_the_last_rollout_go_back_and_the_service_stays() {
+        let mut all = cluster("web", "frontend", &["web"]);
+        let labels = |tier: &str| json!({"spec": {"template": {"metadata": {"labels": {"tier": tier}}}}});
+        let old = json!({"spec": {"template": {"metadata": {"labels": {"app": "web", "tier": "frontend"}}}}});
+        all[1]["spec"]["selector"] = json!({"tier": "frontend"});
+        all[3] = deployment("web", &app(), &labels("front-end"));
+        let list = all.as_array_mut().unwrap();
+        list.push(crate::testing::replica_set("web", 2, 0, &app(), &labels("front-end")));
+        list.push(crate::testing::replica_set("web", 1, 1, &app(), &old));
+        let (_, diagnosis) = work(ID.0, &all, &[]);
+        assert_eq!(changes(&diagnosis), [r#"spec.template.metadata.labels.tier: "front-end" -> "frontend""#]);
     }
 
     #[test]

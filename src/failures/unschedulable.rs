@@ -199,7 +199,11 @@ fn label_missing(facts: &Facts<'_>) -> Option<Diagnosis> {
         [] => "no node has all the labels that the pod's node selector and affinity demand together".to_owned(),
         all => format!("the pod demands a node with {}, and no node has that label", all.join(" and ")),
     };
-    let in_spec: Vec<String> = unmet.iter().flat_map(|d| &d.values).map(|(v, _)| format!("\"{v}\"")).collect();
+    let field = |d: &Demand, value: &str| {
+        if d.in_map { format!("\"{}\":\"{value}\"", d.key) } else { format!("\"{value}\"") }
+    };
+    let in_spec: Vec<String> =
+        unmet.iter().flat_map(|d| d.values.iter().map(move |(value, _)| field(d, value))).collect();
     let because = || facts.because(&in_spec.iter().map(String::as_str).collect::<Vec<_>>());
     let placement = |path: &FieldPath| {
         path.starts_with(&FieldPath::keys(&["spec", "nodeSelector"]))
@@ -285,7 +289,7 @@ fn too_large(facts: &Facts<'_>) -> Option<Diagnosis> {
     if asks <= most {
         return Some(full(facts, resource, &who, most));
     }
-    let cause = format!("{who}, and the largest node has {} to give", amount(resource, most));
+    let cause = format!("{who}, and the largest node has {} to give", figure(resource, most));
     grounds.push(ground(AGREES, "even an empty node has too little"));
     let blamed = |path: &FieldPath| is_of(path, resource);
     let was = |was: &str| format!("{cause}; {was}");
@@ -299,8 +303,8 @@ fn too_large(facts: &Facts<'_>) -> Option<Diagnosis> {
 
 /// A node could hold it, but all of them are full: that is no error in Git.
 fn full(facts: &Facts<'_>, resource: &str, who: &str, most: Quantity) -> Diagnosis {
-    let most = amount(resource, most);
-    let cause = format!("{who}; the largest node has {most} in all, and what is left of it is too little");
+    let most = figure(resource, most);
+    let cause = format!("{who}; the largest node has {most} in all, and what is left of that is too little");
     let why =
         "the cluster is full: an emptier or another node would take the pod, and no line of the repository is wrong"
             .to_owned();
@@ -441,7 +445,7 @@ mod tests {
     #[test]
     fn without_history_or_on_a_full_cluster_it_is_a_persons() {
         let (_, diagnosis) = work(ID.0, &cluster(&asks("20"), CPU, &[node("a", &json!({}))]), &[]);
-        assert!(changes(&diagnosis).is_empty() && diagnosis.unwrap().cause.contains("the largest node has 2 CPU"));
+        assert!(changes(&diagnosis).is_empty() && diagnosis.unwrap().cause.contains("the largest node has 2 to give"));
         let before = replica_set("web", 1, 1, &asks("200m"), &json!({}));
         let (_, full) = work(ID.0, &cluster(&asks("1"), CPU, &[before, node("a", &json!({}))]), &[]);
         assert!(changes(&full).is_empty() && full.unwrap().cause.contains("too little"));

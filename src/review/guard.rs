@@ -105,7 +105,7 @@ pub(super) fn allowed(matter: &Matter<'_>) -> Vec<Objection> {
     for change in diagnosis.changes().iter().filter(|_| !is_revert) {
         match matter.policy.allowance(failure(matter), &change.path) {
             None => {
-                objections.push(deny(format!("policy does not allow {} to change `{}`", failure(matter), change.path)))
+                objections.push(deny(format!("policy does not allow {} to change `{}`", failure(matter), change.path)));
             }
             Some(allowance) if allowance.only.is_some() => {
                 objections.push(deny(format!(
@@ -217,7 +217,7 @@ pub(super) fn loosened(matter: &Matter<'_>) -> Vec<Objection> {
     for change in matter.proposal.diagnosis.changes() {
         let path = change.path.to_string();
         let (_, to) = values_of(change);
-        if to.is_some_and(|to| mentions_privilege(to)) {
+        if to.is_some_and(mentions_privilege) {
             objections.push(deny("privileges are never added"));
         }
         let keys: Vec<String> =
@@ -228,10 +228,10 @@ pub(super) fn loosened(matter: &Matter<'_>) -> Vec<Objection> {
         let last = last_key(&change.path);
         match (last, to) {
             (_, None) => {
-                objections.push(deny(format!("`{path}` would be removed: a security context is never loosened")))
+                objections.push(deny(format!("`{path}` would be removed: a security context is never loosened")));
             }
             (field, Some(to)) if !is_tight(field, to) => {
-                objections.push(deny(format!("`{path}` = {to} would loosen the security context")))
+                objections.push(deny(format!("`{path}` = {to} would loosen the security context")));
             }
             _ => objections.push(hold("a security context is changed, which a person decides")),
         }

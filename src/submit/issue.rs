@@ -141,24 +141,39 @@ fn group(incident: &Incident, now: Timestamp) -> String {
 fn next_steps(case: &Case<'_>) -> String {
     let mut steps: Vec<String> = Vec::new();
     if let Declined::NeedsPerson { next, .. } = case.declined {
-        steps.extend(next.iter().map(|step| sentences(step)));
+        steps.extend(next.iter().filter_map(|step| rules_step(step)));
     }
+    let said_by_rule = !steps.is_empty();
     if matches!(case.declined, Declined::InjectionSuspected { .. }) {
         steps.push(
             "Find who can write that text: a user, a queue, another service. Treat it as an attack until it is not."
                 .to_owned(),
         );
     }
-    if let Some(shared) = &case.incident.shared {
-        steps.extend(shared_step(shared));
+    // A rule knows what to look at; only without one the usual commands are told.
+    if !said_by_rule {
+        steps.extend(case.incident.shared.as_ref().and_then(shared_step));
+        steps.extend(look(case.incident.first(), case.evidence));
     }
-    steps.extend(look(case.incident.first(), case.evidence));
     steps.dedup();
     let numbered = limited(steps.into_iter()).iter().enumerate().fold(String::new(), |mut out, (i, step)| {
         let _ = writeln!(out, "{}. {step}", i + 1);
         out
     });
     titled("What to do next", numbered)
+}
+
+/// A step that a rule names: a sentence, or a command to paste. A command in which a name could mean something to a
+/// shell is not offered.
+fn rules_step(step: &str) -> Option<String> {
+    let is_command = ["kubectl ", "curl "].iter().any(|program| step.starts_with(program));
+    if !is_command {
+        return Some(sentences(step));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || " ._/:=,-".contains(c);
+    let (command, remark) = step.split_once('#').unwrap_or((step, ""));
+    let remark = if remark.is_empty() { String::new() } else { format!(" ({})", prose(remark.trim())) };
+    command.chars().all(plain).then(|| format!("{}{remark}", code(command.trim())))
 }
 
 /// The command that shows the state of what is shared.

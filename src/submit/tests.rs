@@ -285,7 +285,7 @@ fn a_policy_words_title_trailers_labels_and_sections() {
         ..context()
     };
     let request = pull_request(&proposal, &verdict, &evidence, false, &ctx);
-    assert_eq!(request.title, "[OPS-1] web (oom-killed): raise memory limit and request");
+    assert_eq!(request.title, "[OPS-1] web (oom-killed): raise memory limit and request to 128Mi");
     assert_eq!(request.labels, ["kubecure", "kubecure/oom-killed", "team-web"]);
     assert!(
         request.commit_message.ends_with("resources.requests.memory\nChange-Class: standard\n"),

@@ -126,14 +126,18 @@ fn change_words(proposal: &Proposal, room: usize) -> String {
     let fields = if alike { joined_fields(&all) } else { first.field.words.clone() };
     let more = if alike { String::new() } else { format!(", and {} more", all.len() - 1) };
     let of = first.field.container.as_ref().map(|name| format!(" of container {name}")).unwrap_or_default();
+    // The new value says most; what it was stands in the diff.
+    let to = first.values.find(" to ").map_or(first.values.as_str(), |at| &first.values[at + 1..]);
     let candidates = [
         format!("{} {fields}{of} {}{more}", first.verb, first.values),
         format!("{} {fields} {}{more}", first.verb, first.values),
+        format!("{} {fields}{of} {to}{more}", first.verb),
+        format!("{} {fields} {to}{more}", first.verb),
         format!("{} {fields}{of}{more}", first.verb),
         format!("{} {fields}{more}", first.verb),
     ];
     let fits = |text: &&String| text.chars().count() <= room;
-    candidates.iter().find(fits).unwrap_or(&candidates[3]).trim().to_owned()
+    candidates.iter().find(fits).unwrap_or(&candidates[5]).trim().to_owned()
 }
 
 /// Whether several fields of one container get the same value: then they are one phrase.

@@ -9,6 +9,7 @@ use super::tape::{Kind, Tape, Tapes};
 /// The document with that number, if it may be edited.
 pub(super) fn touched(text: &str, document: usize) -> Result<Tape<'_>, Refused> {
     conflict(text)?;
+    old_breaks(text)?;
     template(text)?;
     let tape = find(text, document)?;
     if tape.is_empty() {
@@ -32,6 +33,17 @@ fn conflict(text: &str) -> Result<(), Refused> {
         }
     }
     Ok(())
+}
+
+/// A carriage return alone ends a line for YAML, and for few else.
+fn old_breaks(text: &str) -> Result<(), Refused> {
+    let mut found = text.match_indices('\r').filter(|(at, _)| !text[at + 1..].starts_with('\n'));
+    match found.next() {
+        Some((at, _)) => {
+            Err(Refused::new(text, at, Reason::Unsupported("a line ends with a carriage return and no line feed")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// `{{` anywhere but in block scalars and comments: whatever comes out of such a file is not what stands in it.

@@ -163,7 +163,9 @@ impl<'t> Tapes<'t> {
     /// After `...` a document has the text from the next line on, because directives may stand there; else it starts at `---`.
     fn next_start(&mut self, end: &Range<usize>) -> usize {
         if !end.is_empty() {
-            return self.text[end.end..].find('\n').map_or(self.text.len(), |at| end.end + at + 1);
+            let rest = &self.text[end.end..];
+            let Some(line) = rest.find(['\n', '\r']) else { return self.text.len() };
+            return end.end + line + if rest[line..].starts_with("\r\n") { 2 } else { 1 };
         }
         match self.parser.peek() {
             Some(Ok((Event::DocumentStart(..), span))) => span.start.byte_offset().unwrap_or(0) + self.offset,

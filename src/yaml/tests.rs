@@ -311,6 +311,7 @@ fn what_cannot_be_done_safely_is_refused() {
         ("a: [1]\n", "insert a 2", "not-an-index"),
         ("a: !!str 1\n", "set a 2", "tagged"),
         ("a: |\n  x", "set a \"y\"", "end-of-file"),
+        ("a: 1\rb: 2\n", "set a 2", "unsupported"),
         ("a: |\n  x", "add b \"y\"", "unproven"),
         ("# c\n", "add b \"y\"", "no-document"),
         ("---\n", "add b \"y\"", "empty-document"),

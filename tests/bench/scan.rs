@@ -1,5 +1,11 @@
 //! Ratios to something measured in the same run: a scan of 10,000 pods against only parsing the same files, and the
 //! index of a repository against only parsing its YAML.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test is the edge: it reads and writes files, and a failed unwrap is a failed test"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -72,8 +78,8 @@ fn manifests(folder: &Path, count: usize) -> BTreeMap<String, Arc<str>> {
     let readable: Vec<(String, Arc<str>)> =
         raw.files.into_iter().filter(|(_, text)| kubecure::yaml::documents(text).is_ok()).collect();
     let copies = count.div_ceil(readable.len().max(1));
-    let copied = |copy| readable.iter().map(move |(path, text)| (format!("{copy}/{path}"), text.clone()));
-    (0..copies).flat_map(copied).take(count).collect()
+    let copy_of = |copy| readable.iter().map(move |(path, text)| (format!("{copy}/{path}"), text.clone()));
+    (0..copies).flat_map(copy_of).take(count).collect()
 }
 
 fn index() {

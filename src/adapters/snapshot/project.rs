@@ -71,7 +71,7 @@ impl Projector {
                 }
             }
             Err(error) => {
-                self.gap(Gap { what: file.to_owned(), why: format!("is not valid YAML and was skipped: {error}") })
+                self.gap(Gap { what: file.to_owned(), why: format!("is not valid YAML and was skipped: {error}") });
             }
         }
     }
@@ -142,11 +142,11 @@ impl Projector {
             }
             ("", "Service") => to.services.push(serde_json::from_str::<Service>(text)?),
             ("discovery.k8s.io", "EndpointSlice") => {
-                to.endpoint_slices.push(serde_json::from_str::<EndpointSlice>(text)?)
+                to.endpoint_slices.push(serde_json::from_str::<EndpointSlice>(text)?);
             }
             ("networking.k8s.io", "Ingress") => to.ingresses.push(serde_json::from_str::<Ingress>(text)?),
             ("autoscaling", "HorizontalPodAutoscaler") => {
-                to.autoscalers.push(serde_json::from_str::<Autoscaler>(text)?)
+                to.autoscalers.push(serde_json::from_str::<Autoscaler>(text)?);
             }
             ("", "PersistentVolumeClaim") => to.claims.push(serde_json::from_str::<Claim>(text)?),
             ("", "ConfigMap") => to.config_maps.push(serde_json::from_str::<WireConfig>(text)?.into()),
@@ -178,7 +178,7 @@ impl Projector {
 
 /// The newest point in time that any object of the snapshot speaks of.
 fn newest_of(snapshot: &Snapshot) -> Option<Timestamp> {
-    let pods = snapshot.pods.iter().map(|pod| newest_in_pod(pod));
+    let pods = snapshot.pods.iter().map(newest_in_pod);
     let workloads = snapshot.workloads.iter().map(|w| {
         let conditions = w.status.conditions.iter().map(|c| c.last_transition_time);
         newest(conditions.chain([w.metadata.creation_timestamp, w.status.completion_time, w.status.last_schedule_time]))
@@ -250,6 +250,7 @@ struct WireSnapshot {
 }
 
 /// A ConfigMap or Secret. Values are passed over by the reader, never held.
+#[expect(clippy::zero_sized_map_values, reason = "on the wire these are maps; what is read of them are the keys")]
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireConfig {

@@ -1,8 +1,6 @@
 //! A probe that kills a process while it still starts.
 
-use serde_json::json;
-
-use super::port::{handler, listens};
+use super::port::listens;
 use super::{Facts, Met};
 use crate::case::Diagnosis;
 use crate::diagnose::changes::{add, set};
@@ -10,7 +8,7 @@ use crate::diagnose::confidence::{ONE_CANDIDATE, ground};
 use crate::diagnose::probes::{Probe, longest_run, measured_start};
 use crate::diagnose::{next, person};
 
-/// How many times the measured start a startup probe must allow.
+/// How many times the measured start a probe must allow.
 const ROOM: i64 = 2;
 
 /// Killed while it starts: the probe gives up before the process can answer.
@@ -20,7 +18,10 @@ pub(super) fn too_early(facts: &Facts<'_>) -> Option<Diagnosis> {
     let longest = longest_run(&facts.failing)?;
     let ran_on = longest > patience + timing.timeout_seconds + 60;
     let says_so = listens(facts).iter().any(|(port, _)| Some(*port) == number);
-    if !facts.failing.kills || !matches!(facts.met(), Met::Refused(_)) || ran_on || says_so {
+    // With a startup probe, the liveness probe begins after the start.
+    let after_start = facts.failing.probe == Probe::Liveness && facts.container.get("startupProbe").is_some();
+    let refused = matches!(facts.met(), Met::Refused(_));
+    if after_start || !facts.failing.kills || !refused || ran_on || says_so {
         return None;
     }
     let cause = format!(
@@ -42,25 +43,17 @@ pub(super) fn too_early(facts: &Facts<'_>) -> Option<Diagnosis> {
         return None; // others start in time: the probe is not what is wrong here
     }
     grounds.push(ground(ONE_CANDIDATE, said));
-    let period = timing.period_seconds.max(1);
-    let threshold = (ROOM * took + period - 1) / period;
-    let workload = &facts.template.workload;
-    let change = if facts.failing.probe == Probe::Startup {
-        let field = facts.probe.get("failureThreshold");
-        let path = facts.probe.path.clone().key("failureThreshold");
-        field.map_or_else(
-            || add(workload, path.clone(), threshold),
-            |f| set(workload, path.clone(), f.value.clone(), threshold),
-        )
+    let (key, seconds, to) = if facts.failing.probe == Probe::Startup {
+        let period = timing.period_seconds.max(1);
+        let times = (ROOM * took + period - 1) / period;
+        ("failureThreshold", times * period, times)
     } else {
-        let (kind, part) = handler(&facts.probe).filter(|_| facts.container.get("startupProbe").is_none())?;
-        let path = facts.container.path.clone().key("startupProbe");
-        add(workload, path, json!({kind: part.value, "periodSeconds": period, "failureThreshold": threshold}))
+        ("initialDelaySeconds", ROOM * took, ROOM * took)
     };
-    Some(facts.repair(
-        cause,
-        grounds,
-        change,
-        format!("allow {} s for the start, twice what it took", threshold * period),
-    ))
+    let (workload, path) = (&facts.template.workload, facts.probe.path.clone().key(key));
+    let change = match facts.probe.get(key) {
+        Some(now) => set(workload, path, now.value.clone(), to),
+        None => add(workload, path, to),
+    };
+    Some(facts.repair(cause, grounds, change, format!("allow {seconds} s for the start, twice what it took")))
 }
