@@ -38,12 +38,20 @@ fn declarations<'s>(object: &ObjectRef, sources: &'s Sources, home: Option<&str>
     };
     let mut places = Vec::new();
     for (path, file) in &sources.files {
-        if NOT_MANIFESTS.iter().any(|prefix| path.starts_with(prefix)) {
+        if NOT_MANIFESTS.iter().any(|prefix| path.starts_with(prefix)) || is_chart_template(path, sources) {
             continue;
         }
         places.extend(file.objects.iter().filter(|o| is_it(o)).map(|o| (path.as_str(), file, o)));
     }
     places
+}
+
+/// Whether a file is a template of a Helm chart, even one that happens to be plain YAML: what it says is not what runs.
+fn is_chart_template(path: &str, sources: &Sources) -> bool {
+    path.match_indices("templates/").any(|(at, _)| {
+        let chart = &path[..at];
+        (chart.is_empty() || chart.ends_with('/')) && sources.files.contains_key(&format!("{chart}Chart.yaml"))
+    })
 }
 
 /// Whether an object that a file puts into `declared` is the one that lives in `live`. A file that says nothing means
@@ -265,6 +273,13 @@ mod tests {
         assert!(matches!(locate(&change, &sources, None), Err(Declined::NotInGit { .. })));
         let place = locate(&change, &sources, Some("shop")).unwrap();
         assert_eq!(place.path.to_string(), "items[0].spec.paused");
+    }
+
+    #[test]
+    fn a_template_of_a_chart_is_no_manifest() {
+        let sources = sources(&[("chart/Chart.yaml", "name: web\n"), ("chart/templates/web.yaml", WEB)]);
+        let change = set("spec.template.spec.containers[name=app].resources.limits.cpu", json!("500m"), json!("1"));
+        assert!(matches!(locate(&change, &sources, None), Err(Declined::NotInGit { .. })));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 #![expect(clippy::disallowed_methods, reason = "the captures of a real cluster are read where there are any")]
 
-use std::fmt::Write as _;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -358,21 +356,4 @@ proptest! {
         };
         prop_assert!(!redact(&text).contains(&secret), "{}", redact(&text));
     }
-}
-
-/// Not a timed test: run it by hand with `--ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, not a check"]
-fn fifty_megabytes() {
-    let mut text = String::new();
-    let mut i = 0;
-    while text.len() < 50 << 20 {
-        let line = ORDINARY[i % ORDINARY.len()];
-        writeln!(text, "2026-11-23T23:24:24.744492939Z level=info i={i} {line}").unwrap();
-        i += 1;
-    }
-    #[expect(clippy::disallowed_methods, reason = "a measurement needs a clock")]
-    let start = std::time::Instant::now();
-    let redacted = Redactor::new().redact(&text);
-    println!("{:?}, {} masked", start.elapsed(), redacted.count);
 }

@@ -132,7 +132,7 @@ fn explain_says_which_policy_decides_and_what_it_allows() {
     window:   open
     delivery: rule pullRequest, revert pullRequest, model draft; below 80% confidence issue
     layer:    narrowest
-    limits:   3 open pull requests, 1 per workload, 2 per hour; 20 questions to a model per hour
+    limits:   10 open pull requests, 1 per workload, 10 per hour; 20 questions to a model per hour
     verify:   healthy for 10m; when worse revertPullRequest
 
     allowed, by failure (everything else is denied):

@@ -377,7 +377,7 @@ pub fn next_steps(case: &Case, why: &Declined) -> Vec<String> {
             let pod = case.incident.first().pods.first().map_or("POD", |pod| &pod.name);
             vec![format!("read the log as a person: `kubectl logs {}{space}`", plain::shell_word(pod))]
         }
-        Declined::Ambiguous { .. } => vec!["leave one of the declarations, or none that is not applied".to_owned()],
+        Declined::Ambiguous { .. } => vec!["keep the declaration that is applied, and remove the other".to_owned()],
         Declined::Excluded { .. } => {
             vec![format!("see which policy decides: `kubecure policy explain {target}{space}`")]
         }
