@@ -67,14 +67,14 @@ impl Failure for ProbeFailing {
 }
 
 fn finding(container: &Container<'_>, failing: &FailingProbe<'_>) -> Finding {
-    let (probe, met) = (failing.probe.word(), Met::of(failing.said));
+    let (probe, met) = (failing.probe.word(), Met::of(failing.said).short());
     let pods = of_pods(failing.instances.len(), container.instances.len());
     let symptom = if failing.kills {
         let ends = failing.instances.iter().map(crate::detect::Instance::ends).max().unwrap_or(0);
         let times = count(usize::try_from(ends).unwrap_or(0), "time");
-        format!("is killed by its {probe} probe, {times}{pods}: the probe {met}")
+        format!("is killed by its {probe} probe, {times}{pods}: {met}")
     } else {
-        format!("never gets ready{pods}: its {probe} probe {met}")
+        format!("never passes its {probe} probe{pods}: {met}")
     };
     Finding {
         failure: ID,

@@ -46,16 +46,28 @@ impl<'s> Met<'s> {
     }
 }
 
+impl Met<'_> {
+    /// What fits under a caret.
+    pub(super) fn short(self) -> String {
+        match self {
+            Self::Refused(Some(port)) => format!("refused at port {port}"),
+            Self::Refused(None) => "refused".to_owned(),
+            Self::Status(code) => format!("answered with {code}"),
+            Self::Nothing => "no answer in time".to_owned(),
+            Self::PlainHttp => "HTTPS is answered in plain HTTP".to_owned(),
+            Self::NotServing => "answered with NOT_SERVING".to_owned(),
+            Self::Else(said) => said.to_owned(),
+        }
+    }
+}
+
 /// What fits after "the readiness probe".
 impl std::fmt::Display for Met<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Refused(Some(port)) => write!(f, "is refused at port {port}"),
-            Self::Refused(None) => f.write_str("is refused"),
-            Self::Status(code) => write!(f, "is answered with {code}"),
+            Self::Refused(_) | Self::Status(_) | Self::NotServing => write!(f, "is {}", self.short()),
             Self::Nothing => f.write_str("gets no answer in time"),
             Self::PlainHttp => f.write_str("speaks HTTPS and is answered in plain HTTP"),
-            Self::NotServing => f.write_str("is answered with NOT_SERVING"),
             Self::Else(said) => write!(f, "fails: {said}"),
         }
     }

@@ -49,7 +49,7 @@ fn refused_at_an_undeclared_port_the_only_declared_one_is_probed() {
     let spec = spec(&one_port(), &json!({"readinessProbe": http(&8081.into(), "/ready")}));
     let log = ("web-2-x", "app", false, "level=info msg=\"listening\" port=8080");
     let (incident, diagnosis) = work(ID.0, &cluster(&spec, &running(false), REFUSED, &[]), &[log]);
-    assert!(incident.first().symptom.starts_with("never gets ready"));
+    assert!(incident.first().symptom.starts_with("never passes its readiness probe"));
     assert_eq!(
         changes(&diagnosis),
         ["spec.template.spec.containers[name=app].readinessProbe.httpGet.port: 8081 -> 8080"]
