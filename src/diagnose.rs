@@ -148,7 +148,7 @@ pub fn went_back(
 }
 
 /// `put limits.memory back to 160Mi, as in revision 1`
-fn back_in_words(differences: &[history::Difference], revision: &str) -> String {
+pub fn back_in_words(differences: &[history::Difference], revision: &str) -> String {
     let one = |d: &history::Difference| {
         // Inside of its container, which the block names; of a container as a whole, all of it.
         let whole = d.path.to_string();
