@@ -3,16 +3,20 @@
 //! Plain data. Nothing here decides anything, and nothing here can be written to a wire:
 //! the terminal, the JSON interface and the forge have types of their own.
 
+mod delivery;
 mod evidence;
+mod objects;
 mod snapshot;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
+pub use delivery::*;
 pub use evidence::{Evidence, Item, ItemSource, Log, LogKey};
 pub use jiff::Timestamp;
-pub use snapshot::*;
+pub use objects::*;
+pub use snapshot::Snapshot;
 
 use crate::yaml::FieldPath;
 
@@ -461,7 +465,7 @@ impl fmt::Display for Declined {
                     write!(f, "; looked at {}", looked_at.join(", "))?;
                 }
                 if !needed.is_empty() {
-                    write!(f, "; {needed}")?;
+                    write!(f, "; missing is {needed}")?;
                 }
                 Ok(())
             }
@@ -521,123 +525,4 @@ impl Case {
             receipt: None,
         }
     }
-}
-
-/// What goes to the forge, word for word.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Request {
-    PullRequest(PullRequest),
-    Issue(Issue),
-    /// Nothing is to be published, and why: policy says so.
-    Nothing(Declined),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct PullRequest {
-    /// `kubecure/<namespace>/<workload>/<failure>-<fp8>`
-    pub branch: String,
-    pub fingerprint: Fingerprint,
-    pub title: String,
-    pub body: String,
-    /// Subject, body, trailers.
-    pub commit_message: String,
-    pub labels: Vec<String>,
-    pub reviewers: Vec<String>,
-    pub draft: bool,
-    /// Path and new text of each file.
-    pub files: Vec<EditedFile>,
-    pub failure: FailureId,
-    pub workloads: Vec<ObjectRef>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Issue {
-    pub fingerprint: Fingerprint,
-    pub title: String,
-    pub body: String,
-    pub labels: Vec<String>,
-    pub failure: FailureId,
-    pub workloads: Vec<ObjectRef>,
-}
-
-/// Sixteen hexadecimal digits that stand for one problem with one current value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Fingerprint(pub String);
-
-impl Fingerprint {
-    /// The first eight digits, as they stand in branch names.
-    pub fn short(&self) -> &str {
-        &self.0[..8.min(self.0.len())]
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Our branches, pull requests and issues, as the forge has them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct History {
-    pub entries: Vec<HistoryEntry>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct HistoryEntry {
-    pub kind: EntryKind,
-    pub state: EntryState,
-    pub number: u64,
-    pub fingerprint: Fingerprint,
-    pub failure: String,
-    /// Each as [`ObjectRef`]'s `Display`: "Deployment shop/web".
-    pub workloads: Vec<String>,
-    pub branch: Option<String>,
-    /// When it was opened, if the forge tells.
-    pub opened: Option<Timestamp>,
-    /// A commit on the branch that is not ours, if there is one: hands off.
-    pub foreign_commit: Option<String>,
-    /// A link or path that a person can follow.
-    pub link: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryKind {
-    PullRequest,
-    Issue,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryState {
-    Open,
-    /// Closed without a merge: a person said no.
-    Closed,
-    Merged,
-}
-
-/// What the forge did with a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Receipt {
-    Opened {
-        kind: EntryKind,
-        number: u64,
-        link: String,
-    },
-    /// It is there already; nothing was written.
-    Exists {
-        kind: EntryKind,
-        number: u64,
-        link: String,
-        why: String,
-    },
-    /// An open one of ours was brought up to date.
-    Updated {
-        kind: EntryKind,
-        number: u64,
-        link: String,
-    },
-    /// Nothing to publish.
-    Nothing {
-        why: String,
-    },
 }

@@ -132,6 +132,7 @@ pub fn count(n: usize, noun: &str) -> String {
 pub fn of_pods(failing: usize, all: usize) -> String {
     match (failing, all) {
         (_, 0 | 1) => String::new(),
+        (2, 2) => " in both pods".to_owned(),
         (f, a) if f == a => format!(" in all {a} pods"),
         (f, a) => format!(" in {f} of {a} pods"),
     }

@@ -35,8 +35,19 @@ pub fn diagnose(evidence: &Evidence, policy: &Policy) -> Result<Diagnosis, Decli
         return Ok(node_is_down(evidence, node));
     }
     let failure = failures::by_id(evidence.incident.failure.0);
-    failure.and_then(|f| f.diagnose(evidence, policy)).ok_or_else(|| undiagnosed(evidence))
+    let diagnosis = failure.and_then(|f| f.diagnose(evidence, policy)).ok_or_else(|| undiagnosed(evidence));
+    diagnosis.map(|mut diagnosis| {
+        let of_job = evidence.incident.first().workload.kind == "Job" && !diagnosis.changes().is_empty();
+        if of_job && !diagnosis.notes.iter().any(|note| note == MADE_ANEW) {
+            diagnosis.notes.push(MADE_ANEW.to_owned());
+        }
+        diagnosis
+    })
 }
+
+/// What a change of a Job needs besides, whatever the failure.
+pub const MADE_ANEW: &str = "a Job's pod template cannot be changed: to run again, the Job must be deleted and made anew (Argo CD: sync \
+                             option Replace=true; Flux: annotation kustomize.toolkit.fluxcd.io/force: enabled)";
 
 /// What was looked at, for an answer that names no cause.
 fn undiagnosed(evidence: &Evidence) -> Declined {
@@ -48,13 +59,14 @@ fn undiagnosed(evidence: &Evidence) -> Declined {
         n => format!("{n} logs"),
     });
     looked_at.push("the last healthy revision".to_owned());
-    Declined::Undiagnosed { looked_at, needed: "no rule reaches from here to a line of the repository".to_owned() }
+    let needed = if logs == 0 { "the log of a run that failed" } else { "a line of the log that says what is wrong" };
+    Declined::Undiagnosed { looked_at, needed: needed.to_owned() }
 }
 
 fn node_is_down(evidence: &Evidence, node: &str) -> Diagnosis {
     let workloads = evidence.incident.workloads().len();
-    let cause = format!("node {node} is not ready; {workloads} workload(s) with pods there fail because of it");
-    let why = format!("the node {node} is the cause, and no line of the repository is");
+    let cause = format!("node {node} is not ready, and {} with pods there", failing(workloads));
+    let why = "the cause is the node, not a line of the repository".to_owned();
     let next = vec![format!("kubectl describe node {node}")];
     person(
         cause,
@@ -63,6 +75,10 @@ fn node_is_down(evidence: &Evidence, node: &str) -> Diagnosis {
         why,
         next,
     )
+}
+
+fn failing(workloads: usize) -> String {
+    if workloads == 1 { "1 workload fails".to_owned() } else { format!("{workloads} workloads fail") }
 }
 
 /// A rule's diagnosis that ends in changes.
@@ -95,7 +111,7 @@ pub fn person(
 /// The diagnosis of a failure that the last rollout brought: the blamed fields, and only they, changed since the
 /// last healthy revision, and the cure is their old value. `None` when history does not say so.
 ///
-/// `cause` gets what changed, as words: "it was 160Mi until revision 2".
+/// `cause` gets what changed, as words: "since revision 1 `spec.replicas` went from 1 to 2".
 pub fn went_back(
     evidence: &Evidence,
     workload: &crate::case::ObjectRef,
@@ -108,7 +124,7 @@ pub fn went_back(
     let list = |all: &[Difference]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     match history::revert(evidence, workload, blamed) {
         Revert::Established { changes, differences, healthy } => {
-            let was = format!("in {} {}", healthy.name, list(&differences));
+            let was = format!("since {} {}", healthy.name, list(&differences));
             grounds.push(healthy.ground.clone());
             grounds.push(confidence::ground(
                 confidence::ONLY_DIFFERENCE,
@@ -132,11 +148,12 @@ pub fn went_back(
 }
 
 /// `put limits.memory back to 160Mi, as in revision 1`
-fn back_in_words(differences: &[history::Difference], revision: &str) -> String {
+pub fn back_in_words(differences: &[history::Difference], revision: &str) -> String {
     let one = |d: &history::Difference| {
-        let field = d.path.to_string();
-        let field = field.rsplit_once(']').map_or(field.as_str(), |(_, rest)| rest).trim_start_matches('.');
-        let field = if field.is_empty() { d.path.to_string() } else { field.to_owned() };
+        // Inside of its container, which the block names; of a container as a whole, all of it.
+        let whole = d.path.to_string();
+        let inside = whole.split_once("ontainers[").and_then(|(_, rest)| rest.split_once("].")).map(|(_, field)| field);
+        let field = inside.unwrap_or(&whole);
         match &d.old {
             Some(serde_json::Value::String(old)) => format!("put `{field}` back to {old}"),
             Some(old) => format!("put `{field}` back to {old}"),

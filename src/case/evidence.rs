@@ -97,6 +97,13 @@ impl Evidence {
         Some(Quote { item, text: words.to_owned() })
     }
 
+    /// A line of a log, as a quote. The words may stand in a specification, too: a script that prints them.
+    pub fn quote_log(&self, line: &str) -> Option<Quote> {
+        let is_line = |item: &Item| matches!(item.source, ItemSource::LogLine(_)) && item.text.contains(line);
+        let item = self.items.iter().position(is_line);
+        item.map(|item| Quote { item, text: line.to_owned() }).or_else(|| self.quote(line))
+    }
+
     /// All of one item, as a quote.
     pub fn quote_item(&self, matches: impl Fn(&Item) -> bool) -> Option<Quote> {
         let item = self.items.iter().position(matches)?;

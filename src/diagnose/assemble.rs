@@ -244,6 +244,7 @@ fn bears(event: &Event) -> bool {
                 | "NotTriggerScaleUp"
                 | "ExternalProvisioning"
                 | "WaitForFirstConsumer"
+                | "FailedBinding"
         )
 }
 

@@ -92,15 +92,15 @@ fn missing_variable(
         return None;
     }
     let mut grounds = grounds.to_vec();
-    grounds.push(ground(LOG_NAMES_IT, format!("the log says that {wanted} is missing")));
-    let quotes = vec![evidence.quote(line)];
+    grounds.push(ground(LOG_NAMES_IT, format!("its log misses {wanted}")));
+    let quotes = vec![evidence.quote_log(line)];
     match nearest(wanted, env.iter().map(Part::name)) {
         Near::One(set) => {
             let item = env.iter().find(|e| e.name() == set)?;
             if is_used(&set, item, container, lines) {
                 return None;
             }
-            grounds.push(ground(ONE_CANDIDATE, format!("exactly one variable that is set is nearly the same: {set}")));
+            grounds.push(ground(ONE_CANDIDATE, format!("{set} is the only variable with nearly that name")));
             let cause = format!("the program of `{}` needs {wanted}, and the manifest sets {set}", container.name());
             let changes = vec![item.get("name")?.set(&template.workload, wanted)];
             let help = format!("name the variable {wanted}");
@@ -176,12 +176,12 @@ fn unknown_host(
         v.set(&template.workload, to.into_owned())
     });
     let mut grounds = grounds.to_vec();
-    grounds.push(ground(LOG_NAMES_IT, format!("the log says that the host {host} does not exist")));
-    grounds.push(ground(ONE_CANDIDATE, format!("exactly one Service of {namespace} is nearly the same: {service}")));
-    grounds.push(ground(AGREES, "an environment variable of the container names that host"));
+    grounds.push(ground(LOG_NAMES_IT, format!("its log says that {host} does not exist")));
+    grounds.push(ground(ONE_CANDIDATE, format!("{service} is the only Service of {namespace} with nearly that name")));
+    grounds.push(ground(AGREES, "a variable of the container names that host"));
     let cause = format!("`{}` looks for the host {host}, and the Service is called {service}", container.name());
     let cure = Cure::Repair { changes: changes.collect(), help: format!("call the host {meant}"), hold: None };
-    Some(rule(cause, vec![evidence.quote(line)], grounds, cure))
+    Some(rule(cause, vec![evidence.quote_log(line)], grounds, cure))
 }
 
 #[cfg(test)]

@@ -82,8 +82,8 @@ impl Difference {
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (&self.old, &self.new) {
-            (Some(old), Some(new)) => write!(f, "`{}` was {old} and is {new}", self.path),
-            (Some(old), None) => write!(f, "`{}` was {old} and is gone", self.path),
+            (Some(old), Some(new)) => write!(f, "`{}` went from {old} to {new}", self.path),
+            (Some(old), None) => write!(f, "`{}` is gone, which was {old}", self.path),
             (None, Some(new)) => write!(f, "`{}` is new: {new}", self.path),
             (None, None) => write!(f, "`{}`", self.path),
         }

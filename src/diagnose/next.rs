@@ -33,6 +33,12 @@ pub fn rollout_history(workload: &ObjectRef) -> String {
     format!("kubectl rollout history {}", words(workload))
 }
 
+/// `kubecure policy explain deployment/web -n shop`: which policy decides, and what it allows.
+pub fn policy(workload: &ObjectRef) -> String {
+    let target = format!("{}/{}", workload.kind.to_lowercase(), workload.name);
+    format!("kubecure policy explain {target}{}", flag(workload.namespace.as_deref()))
+}
+
 fn words(object: &ObjectRef) -> String {
     format!("{} {}{}", object.kind.to_lowercase(), object.name, flag(object.namespace.as_deref()))
 }

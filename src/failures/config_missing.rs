@@ -10,7 +10,7 @@ use crate::case::{
 };
 use crate::detect::{Claims, Container, Instance, age, containers, earliest, of_pods, pod_events, pod_ref};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, ground};
-use crate::diagnose::near::{Near, nearest};
+use crate::diagnose::near::{Near, listed, nearest};
 use crate::diagnose::references::{Reference, references};
 use crate::diagnose::template::{Part, Template};
 use crate::diagnose::{next, person, rule, went_back};
@@ -102,7 +102,7 @@ fn finding(snapshot: &Snapshot, container: &Container<'_>, pods: &[&Instance<'_>
         failure: ID,
         workload: container.workload.clone(),
         container: Some(container.name.to_owned()),
-        symptom: format!("is not started: {what}{}", of_pods(pods.len(), container.instances.len())),
+        symptom: format!("is not started{}: {what}", of_pods(pods.len(), container.instances.len())),
         since: earliest(pods.iter().map(|i| i.pod.status.start_time)),
         pods: pods.iter().map(|i| pod_ref(i.pod)).collect(),
         shared: alone.then(|| Shared::Missing(what.object.clone())),
@@ -232,7 +232,8 @@ fn because(evidence: &Evidence, missing: &Missing) -> Vec<Option<Quote>> {
 }
 
 fn grounds(missing: &Missing) -> Vec<Ground> {
-    vec![ground(STATUS_NAMES_IT, format!("the cluster says that {missing}"))]
+    let what = if missing.key.is_some() { "key" } else { missing.kind };
+    vec![ground(STATUS_NAMES_IT, format!("the kubelet names the {what} that it waits for"))]
 }
 
 /// Every place of a workload that refers to what is missing, and must have it.
@@ -295,7 +296,7 @@ fn near_key(evidence: &Evidence, missing: &Missing, key: &str) -> Option<(String
     let keys = known.get(&missing.object.name)?;
     let Near::One(to) = nearest(key, keys.iter().map(String::as_str)) else { return None };
     let mut grounds = grounds(missing);
-    grounds.push(ground(ONE_CANDIDATE, format!("exactly one key of {} is nearly the same: {to}", missing.object)));
+    grounds.push(ground(ONE_CANDIDATE, format!("`{to}` is the only key with nearly that name")));
     Some((to, grounds))
 }
 
@@ -304,14 +305,14 @@ fn near_name(evidence: &Evidence, missing: &Missing) -> Option<(String, Vec<Grou
     let known = known(evidence, missing);
     let Near::One(to) = nearest(&missing.object.name, known.keys().map(String::as_str)) else { return None };
     let mut grounds = grounds(missing);
-    let only = format!("exactly one {} of the namespace is nearly the same: {to}", missing.kind);
+    let only = format!("{to} is the only {} of the namespace with nearly that name", missing.kind);
     grounds.push(ground(ONE_CANDIDATE, only));
     let wanted = wanted_keys(evidence, missing);
     if wanted.is_empty() && missing.kind == "Secret" || !wanted.iter().all(|key| known[&to].contains(key)) {
         return None;
     }
     if !wanted.is_empty() {
-        grounds.push(ground(AGREES, format!("{to} has what is asked of it: {}", wanted.join(", "))));
+        grounds.push(ground(AGREES, format!("it has what is asked of it: {}", wanted.join(", "))));
     }
     Some((to, grounds))
 }
@@ -346,9 +347,6 @@ fn changes(evidence: &Evidence, missing: &Missing, to: &str) -> Vec<Change> {
 /// What exists instead, and whether the repository declares what is missing.
 fn nothing_near(evidence: &Evidence, finding: &Finding, missing: &Missing) -> Diagnosis {
     let known = known(evidence, missing);
-    let workloads = evidence.incident.workloads().len();
-    let who = if workloads > 1 { format!(", and {workloads} workloads wait for it") } else { String::new() };
-    let cause = format!("{missing}{who}");
     let declared = evidence.declared.iter().any(|d| {
         declares(&d.id, missing)
             && d.id.name == missing.object.name
@@ -359,15 +357,8 @@ fn nothing_near(evidence: &Evidence, finding: &Finding, missing: &Missing) -> Di
     } else {
         why(missing, &known)
     };
-    let kinds = if missing.kind == "Secret" { "secrets" } else { "configmaps" };
-    let mut next = vec![next::list(kinds, finding.workload.namespace.as_deref())];
-    match &missing.key {
-        Some(key) => {
-            next.push(next::describe(&missing.object));
-            next.push(format!("add the key {key} to {}, or correct the key in {}", missing.object, finding.workload));
-        }
-        None => next.push(format!("create {}, or correct the name in {}", missing.object, finding.workload)),
-    }
+    let next = steps(finding, missing, declared);
+    let cause = asks(evidence, finding, missing);
     let mut diagnosis = person(cause, because(evidence, missing), grounds(missing), why, next);
     if let Some(base) = without_hash(&missing.object.name).filter(|_| missing.key.is_none()) {
         let of_base = |name: &&String| without_hash(name) == Some(base);
@@ -380,6 +371,39 @@ fn nothing_near(evidence: &Evidence, finding: &Finding, missing: &Missing) -> Di
     diagnosis
 }
 
+/// Which field asks for what is missing, or how many workloads do.
+fn asks(evidence: &Evidence, finding: &Finding, missing: &Missing) -> String {
+    let (object, workloads) = (&missing.object, evidence.incident.workloads().len());
+    if workloads > 1 {
+        return format!("{object} does not exist, and {workloads} workloads name it");
+    }
+    let template = Template::of(&evidence.snapshot, &finding.workload);
+    let sites = template.as_ref().map(|template| sites(template, missing)).unwrap_or_default();
+    let part = sites.first().map(|site| site.keys.first().filter(|_| missing.key.is_some()).unwrap_or(&site.name));
+    let path = part.zip(template.as_ref()).and_then(|(part, t)| part.path.strip_prefix(&t.root));
+    match path {
+        Some(path) if missing.key.is_some() => format!("`{path}` names a key that {object} does not have"),
+        Some(path) => format!("`{path}` names a {} that does not exist", missing.kind),
+        None => missing.to_string(),
+    }
+}
+
+/// What a person does: make it, or correct who asks for it.
+fn steps(finding: &Finding, missing: &Missing, declared: bool) -> Vec<String> {
+    let kinds = if missing.kind == "Secret" { "secrets" } else { "configmaps" };
+    let list = next::list(kinds, finding.workload.namespace.as_deref());
+    match &missing.key {
+        _ if declared => {
+            vec!["see why the sync has not applied it: `flux get all -A` or `argocd app list`".to_owned(), list]
+        }
+        Some(key) => vec![
+            next::describe(&missing.object),
+            format!("add the key {key} to {}, or correct the key in {}", missing.object, finding.workload),
+        ],
+        None => vec![list, format!("create {}, or correct the name in {}", missing.object, finding.workload)],
+    }
+}
+
 /// What there is, and why none of it is taken.
 fn why(missing: &Missing, known: &BTreeMap<String, BTreeSet<String>>) -> String {
     let (what, there): (String, Vec<&str>) = match (&missing.key, known.get(&missing.object.name)) {
@@ -388,12 +412,13 @@ fn why(missing: &Missing, known: &BTreeMap<String, BTreeSet<String>>) -> String 
         (None, _) => (missing.kind.to_owned(), known.keys().map(String::as_str).collect()),
     };
     let wanted = missing.key.as_deref().unwrap_or(&missing.object.name);
-    let undeclared = "and the repository declares none";
     match nearest(wanted, there.iter().copied()) {
         Near::Several(names) => format!("more than one {what} could be meant: {}", names.join(", ")),
-        Near::One(name) => format!("{name} has nearly that name, but nothing says that it has the same content"),
-        Near::None if there.is_empty() => format!("there is no {what} that could be meant, {undeclared}"),
-        Near::None => format!("no {what} has nearly that name (there is {}), {undeclared}", there.join(", ")),
+        Near::One(name) => format!("{name} has nearly that name, but nothing says that it holds the same"),
+        Near::None if there.is_empty() => {
+            format!("neither the namespace nor the repository has a {what} that could be meant")
+        }
+        Near::None => format!("no {what} has nearly that name; known: {}", listed(there)),
     }
 }
 
@@ -534,6 +559,6 @@ mod tests {
         assert_eq!((trial.findings().len(), trial.incidents()), (2, 1));
         let diagnosis = trial.diagnose("config-missing").unwrap();
         assert!(diagnosis.cause.contains("2 workloads"), "{diagnosis:?}");
-        assert!(format!("{:?}", diagnosis.cure).contains("there is other"), "{diagnosis:?}");
+        assert!(format!("{:?}", diagnosis.cure).contains("known: `other`"), "{diagnosis:?}");
     }
 }

@@ -50,18 +50,23 @@ impl Failure for CrashLoop {
 pub(super) const BLAMED: [&str; 8] =
     ["command", "args", "workingDir", "env", "envFrom", "volumeMounts", "image", "lifecycle"];
 
-/// What an exit code means, as far as it means anything.
-pub(super) fn meaning(exit_code: i64) -> &'static str {
-    match exit_code {
-        0 => "the program ended as if its work were done",
+/// What an exit code means, where it means more than that the program failed.
+pub(super) fn meaning(exit_code: i64) -> Option<&'static str> {
+    Some(match exit_code {
+        0 => "as if its work were done",
         126 => "a program may not be executed",
         127 => "a program was not found",
-        134 => "the program aborted",
-        137 => "killed from outside, not for memory",
+        134 => "aborted",
+        137 => "killed from outside",
         139 => "segmentation fault",
         143 => "ended by SIGTERM",
-        _ => "the program's own error",
-    }
+        _ => return None,
+    })
+}
+
+/// `exit code 1`, `exit code 139 (segmentation fault)`
+pub(super) fn exit(code: i64) -> String {
+    meaning(code).map_or_else(|| format!("exit code {code}"), |means| format!("exit code {code} ({means})"))
 }
 
 /// Whether this container of this pod crashes by itself: again and again, not long ago, not killed for memory or by a
@@ -109,11 +114,7 @@ fn finding(container: &Container<'_>, snapshot: &Snapshot) -> Option<Finding> {
         failure: ID,
         workload: container.workload.clone(),
         container: Some(container.name.to_owned()),
-        symptom: format!(
-            "{does}: ended {times}{}, exit code {code} ({})",
-            of_pods(crashing.len(), container.instances.len()),
-            meaning(code)
-        ),
+        symptom: format!("{does}: ended {times}{}, {}", of_pods(crashing.len(), container.instances.len()), exit(code)),
         since: earliest(crashing.iter().map(|i| i.pod.status.start_time)),
         pods: crashing.iter().map(|i| pod_ref(i.pod)).collect(),
         shared: None,
@@ -150,12 +151,13 @@ impl Crash {
     }
 
     fn because(&self, evidence: &Evidence) -> Vec<Option<Quote>> {
-        let complaint = self.complaint.as_deref().and_then(|line| evidence.quote(line));
-        vec![evidence.quote(&format!("reason={} exitCode={}", self.reason, self.exit_code)), complaint]
+        let complaint = self.complaint.as_deref().and_then(|line| evidence.quote_log(line));
+        let ended = || evidence.quote(&format!("reason={} exitCode={}", self.reason, self.exit_code));
+        vec![complaint.or_else(ended)]
     }
 
     fn grounds(&self) -> Vec<Ground> {
-        let said = format!("it ended {} times, exit code {}", self.ends, self.exit_code);
+        let said = format!("it ended {}", count(usize::try_from(self.ends).unwrap_or(usize::MAX), "time"));
         vec![ground(if self.ends >= ENDS { REPEATED } else { REPEATED / 2 }, said)]
     }
 
@@ -164,8 +166,8 @@ impl Crash {
         let volumes = FieldPath::keys(&["spec", "volumes"]);
         let blamed = |path: &FieldPath| path.starts_with(&volumes) || template.is_in(path, container, &BLAMED);
         let says = self.complaint.as_deref().map(logs::message);
-        let says = says.map_or_else(|| meaning(self.exit_code).to_owned(), |said| format!("it says: {said}"));
-        let cause = |was: &str| format!("`{}` crashes since the last rollout ({says}); {was}", self.container);
+        let says = says.map_or_else(|| exit(self.exit_code), |said| format!("its log says: {said}"));
+        let cause = |was: &str| format!("`{}` crashes since the last rollout, and {says}; {was}", self.container);
         went_back(evidence, &template.workload, blamed, cause, self.because(evidence), self.grounds())
     }
 
@@ -179,9 +181,9 @@ impl Crash {
             .chain([next::describe(workload)])
             .collect();
         let mut grounds = self.grounds();
-        match &says {
-            Some(said) => grounds.push(ground(LOG_NAMES_IT, format!("the log says: {said}"))),
-            None => grounds.push(ground(STATUS_NAMES_IT, format!("exit code {}", self.exit_code))),
+        match says {
+            Some(_) => grounds.push(ground(LOG_NAMES_IT, "its log ends with an error")),
+            None => grounds.push(ground(STATUS_NAMES_IT, format!("the status says {}", exit(self.exit_code)))),
         }
         let mut diagnosis = person(cause, self.because(evidence), grounds, why.to_owned(), next);
         if container.get("securityContext.readOnlyRootFilesystem").is_some_and(|r| r.value == true) {
@@ -196,23 +198,26 @@ impl Crash {
         let lower = says.unwrap_or("").to_lowercase();
         let plain = if lower.contains("read-only file system") {
             (
-                format!("`{name}` writes where its file system is read-only"),
-                "the program needs a volume at that path, or must write elsewhere; which of them is the application's decision",
+                format!("`{name}` writes where its file system is read-only{}", after(says)),
+                "the program needs a volume at that path, or must write elsewhere, and which is a decision about it",
             )
         } else if lower.contains("permission denied") || lower.contains("operation not permitted") {
             (
-                format!("`{name}` lacks a right that its program needs"),
+                format!("`{name}` lacks a right that its program needs{}", after(says)),
                 "the rights come from the image and its user; KubeCure never widens what a container may do",
             )
         } else {
             match (self.exit_code, says) {
                 (139 | 134, _) => (
-                    format!("the program of `{name}` crashes by itself ({})", meaning(self.exit_code)),
-                    "a crash of this kind is a fault of the program or of a library in the image, not of a manifest",
+                    match self.exit_code {
+                        139 => format!("the program of `{name}` ends in a segmentation fault{}", after(says)),
+                        _ => format!("the program of `{name}` aborts{}", after(says)),
+                    },
+                    "such a crash is a fault of the program or of a library in the image, not of a manifest",
                 ),
                 (126 | 127, _) => (
-                    format!("`{name}` starts a program that its image does not have or may not execute"),
-                    "which program was meant is not in the evidence: the call stands in the image or in a script",
+                    format!("`{name}` calls a program that its image does not have or may not execute{}", after(says)),
+                    "which program was meant is not in the evidence: the call stands in a script or in the image",
                 ),
                 (0, None) => (
                     format!("the program of `{name}` ends with success, and its pod starts it again"),
@@ -224,13 +229,18 @@ impl Crash {
                 ),
                 (_, Some(said)) => (
                     format!("`{name}` ends with an error of its own: {said}"),
-                    "what the program complains of is not established to come from a field of its manifest",
+                    "what the program complains of does not lead to a field of its manifest",
                 ),
                 (_, None) => return None,
             }
         };
         Some(plain)
     }
+}
+
+/// ": what the log says", or nothing.
+fn after(says: Option<&str>) -> String {
+    says.map(|said| format!(": {said}")).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -96,12 +96,14 @@ impl Why {
         }
     }
 
-    fn in_words(&self) -> String {
+    /// "writes more to its local disk than it may: 33 pods evicted in 8 minutes"
+    fn symptom(&self, often: &str, node: Option<&str>) -> String {
+        let node = node.map_or_else(|| "the nodes are".to_owned(), |node| format!("node {node} is"));
         match self {
-            Self::Storage(_) => "it writes more to its local disk than it may".to_owned(),
-            Self::EmptyDir(volume) => format!("volume `{volume}` outgrows its limit"),
-            Self::NodeShort(resource) => format!("the node is short of {resource}"),
-            Self::Other => "the kubelet threw it out".to_owned(),
+            Self::Storage(_) => format!("writes more to its local disk than it may: {often}"),
+            Self::EmptyDir(volume) => format!("outgrows the limit of volume `{volume}`: {often}"),
+            Self::NodeShort(resource) => format!("loses its pods: {node} short of {} ({often})", thing(resource)),
+            Self::Other => format!("loses its pods: {often}"),
         }
     }
 }
@@ -154,22 +156,35 @@ fn finding(workload: &ObjectRef, pods: &[&Pod], snapshot: &Snapshot) -> Option<F
         _ => None,
     };
     let since = same.iter().filter_map(|pod| when(pod)).min();
+    let node = node_of(&same);
     Some(Finding {
         failure: ID,
         workload: workload.clone(),
         container,
-        symptom: format!("is evicted: {} ({})", why.in_words(), how_often(same.len(), since, when(newest))),
+        symptom: why.symptom(&how_often(same.len(), since, when(newest)), node.as_deref()),
         since,
         pods: same.iter().map(|pod| pod_ref(pod)).collect(),
-        shared: node_of(&same).filter(|_| matches!(why, Why::NodeShort(_))).map(Shared::Node),
+        shared: node.filter(|_| matches!(why, Why::NodeShort(_))).map(Shared::Node),
     })
 }
 
-/// `33 pods in 8 minutes`
+/// `memory`, `disk pressure` of a condition's `DiskPressure`.
+fn thing(resource: &str) -> String {
+    match resource.strip_suffix("Pressure") {
+        Some("PID") => "process ids".to_owned(),
+        Some(of) => of.to_lowercase(),
+        None => resource.to_owned(),
+    }
+}
+
+/// `33 pods evicted in 8 minutes`
 fn how_often(pods: usize, first: Option<Timestamp>, last: Option<Timestamp>) -> String {
     let minutes = first.zip(last).map_or(0, |(first, last)| last.duration_since(first).as_mins().max(1));
     let pods = count(pods, "pod");
-    if pods == "1 pod" { pods } else { format!("{pods} in {}", count(usize::try_from(minutes).unwrap_or(0), "minute")) }
+    if pods == "1 pod" {
+        return "1 pod evicted".to_owned();
+    }
+    format!("{pods} evicted in {}", count(usize::try_from(minutes).unwrap_or(0), "minute"))
 }
 
 /// The node, if it is the same for all.
@@ -214,11 +229,11 @@ impl<'e> Case<'e> {
     }
 
     fn grounds(&self) -> Vec<Ground> {
-        let mut grounds = vec![ground(STATUS_NAMES_IT, format!("the status says: {}", self.words))];
+        let mut grounds = vec![ground(STATUS_NAMES_IT, "the kubelet names what was exceeded")];
         match self.times {
             0..=2 => {}
-            3..=4 => grounds.push(ground(REPEATED, format!("it was evicted again and again: {}", self.often))),
-            _ => grounds.push(ground(REPEATED + 10, format!("it was evicted again and again: {}", self.often))),
+            3..=4 => grounds.push(ground(REPEATED, self.often.clone())),
+            _ => grounds.push(ground(REPEATED + 10, self.often.clone())),
         }
         grounds
     }
@@ -243,7 +258,12 @@ impl<'e> Case<'e> {
     fn too_low(&self, template: &Template, limit: &(Part<'_>, Option<Part<'_>>), policy: &Policy) -> Option<Diagnosis> {
         let (limit, request) = limit;
         let workload = &self.finding.workload;
-        let cause = format!("the limit {} of local disk is too low: {}", limit.shown(), self.why.in_words());
+        let cause = match &self.why {
+            Why::EmptyDir(volume) => {
+                format!("the limit {} of volume `{volume}` is too low for what is written", limit.shown())
+            }
+            _ => format!("the limit {} of local disk is too low for what is written", limit.shown()),
+        };
         let fields = [Some(&limit.path), request.as_ref().map(|r| &r.path)];
         let blamed = |path: &FieldPath| fields.contains(&Some(&template.path(path)));
         let was = |was: &str| format!("{cause}; {was}");
@@ -259,13 +279,13 @@ impl<'e> Case<'e> {
             Ok(raised) => raised,
             Err(Not::NoQuantity) => return None,
             Err(Not::AtMaximum) => {
-                let why = format!("the limit {} is at the maximum that policy allows for {ID}", limit.shown());
-                return Some(person(cause, self.because(), self.grounds(), why, vec![next::describe(workload)]));
+                let why = format!("policy does not let KubeCure raise the limit above {}", limit.shown());
+                return Some(person(cause, self.because(), self.grounds(), why, vec![next::policy(workload)]));
             }
         };
         let mut grounds = self.grounds();
         let hold = raised.room.map(|said| grounds.push(ground(AGREES, said))).err();
-        grounds.push(doubt(5, "how much is written is not known, only that it is more than the limit"));
+        grounds.push(doubt(5, "how far it goes beyond is not known"));
         let cure = Cure::Repair { changes: raised.changes, help: raised.help, hold };
         let mut diagnosis = rule(cause, self.because(), grounds, cure);
         diagnosis.unchecked.push("how much is written to the local disk".to_owned());
@@ -275,27 +295,38 @@ impl<'e> Case<'e> {
     /// Several containers share the limit, or it is none of the template's.
     fn no_single_limit(&self) -> Diagnosis {
         let workload = &self.finding.workload;
-        let cause = format!("pods of {workload} are evicted: {}", self.why.in_words());
-        let why = match &self.why {
-            Why::EmptyDir(volume) => format!("`{volume}` has no limit on disk in the template that could be raised"),
-            _ => "not exactly one container has a limit of ephemeral storage, and the status does not say which one writes"
-                .to_owned(),
+        let (cause, why) = match &self.why {
+            Why::EmptyDir(volume) => (
+                format!("volume `{volume}` grows beyond what it may hold"),
+                format!("the template sets no limit on disk for `{volume}` that could be raised"),
+            ),
+            _ => (
+                "the containers of a pod together write more to its local disk than they may".to_owned(),
+                "not exactly one container has a limit of ephemeral storage, and nothing says which one writes"
+                    .to_owned(),
+            ),
         };
-        person(cause, self.because(), self.grounds(), why, vec![next::describe(workload)])
+        let (kind, space) = (workload.kind.to_lowercase(), next::flag(workload.namespace.as_deref()));
+        let used = format!("kubectl exec {kind}/{}{space} -- du -xsh /tmp /var   # while a pod runs", workload.name);
+        person(cause, self.because(), self.grounds(), why, vec![used, next::describe(workload)])
     }
 
     fn node_is_short(&self, resource: &str) -> Diagnosis {
-        let node = match &self.evidence.incident.shared {
-            Some(Shared::Node(node)) => format!("node {node} is"),
-            _ => "the nodes are".to_owned(),
-        };
+        let resource = thing(resource);
         let workloads = count(self.evidence.incident.workloads().len(), "workload");
-        let cause = format!("{node} short of {resource}, and pods of {workloads} were evicted for it");
+        let node = match &self.evidence.incident.shared {
+            Some(Shared::Node(node)) => format!("node {node}"),
+            _ => "a node".to_owned(),
+        };
+        let cause =
+            format!("what runs on {node} takes more {resource} than it has; pods of {workloads} had to make room");
         let why =
-            "what fills the node is not in the evidence, and no line of the repository is established as the cause"
-                .to_owned();
+            "which of them takes too much is not in the evidence, so no line of the repository is blamed".to_owned();
         let next = match &self.evidence.incident.shared {
-            Some(Shared::Node(node)) => vec![format!("kubectl describe node {node}")],
+            Some(Shared::Node(node)) => vec![
+                format!("kubectl describe node {node}   # Conditions, Allocated resources"),
+                format!("kubectl get pods -A --field-selector spec.nodeName={node} -o wide"),
+            ],
             _ => vec!["kubectl describe nodes".to_owned()],
         };
         person(cause, self.because(), self.grounds(), why, next)
@@ -387,7 +418,7 @@ mod tests {
         let trial = trial(&spec("16Mi"), message, &[3, 4], &[]);
         let diagnosis = trial.diagnose("evicted").unwrap();
         assert!(diagnosis.changes().is_empty());
-        assert!(diagnosis.cause.starts_with("node n1 is short of memory"), "{}", diagnosis.cause);
+        assert!(diagnosis.cause.starts_with("what runs on node n1 takes more memory"), "{}", diagnosis.cause);
     }
 
     #[test]

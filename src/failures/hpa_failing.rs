@@ -6,7 +6,8 @@ use jiff::SignedDuration;
 use regex::Regex;
 
 use crate::case::{
-    Autoscaler, Condition, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Quote, Snapshot, Workload,
+    Autoscaler, Condition, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ItemSource, ObjectRef, Quote,
+    Snapshot, Workload,
 };
 use crate::detect::Claims;
 use crate::diagnose::changes::{add, plain, set};
@@ -95,67 +96,85 @@ fn finding(scaler: &Autoscaler, snapshot: &Snapshot, claims: &Claims) -> Option<
         failure: ID,
         workload: scaler_ref(scaler),
         container: None,
-        symptom: format!(
-            "cannot scale {}: {}",
-            target(scaler),
-            condition.message.as_deref().or(condition.reason.as_deref()).unwrap_or("no reason is given")
-        ),
+        symptom: format!("does not scale {} {}: {}", target(scaler).kind, target(scaler).name, in_words(condition)),
         since,
         pods: Vec::new(),
         shared: None,
     })
 }
 
-fn said(evidence: &Evidence) -> Vec<Option<Quote>> {
-    let id = &evidence.incident.first().workload;
-    let condition = |item: &crate::case::Item| {
-        item.source == crate::case::ItemSource::Status(id.clone()) && item.text.starts_with("condition ")
-    };
-    vec![evidence.quote_item(condition)]
+/// The condition in a few words: of a chain of errors, the last says most.
+fn in_words(condition: &Condition) -> String {
+    let message = condition.message.as_deref().unwrap_or("");
+    if let Some(found) = MISSING_REQUEST.captures(message) {
+        let container =
+            found.name("container").map_or(String::new(), |name| format!("container `{}` has ", name.as_str()));
+        return format!("{container}no request for {}", &found["resource"]);
+    }
+    if condition.r#type == "AbleToScale" && message.contains("not found") {
+        return "it does not exist".to_owned();
+    }
+    let last = message.rsplit(": ").next().filter(|last| !last.is_empty());
+    last.or(condition.reason.as_deref()).unwrap_or("no reason is given").to_owned()
+}
+
+/// The end of the condition's chain of errors, word for word.
+fn said(evidence: &Evidence, scaler: &Autoscaler) -> Vec<Option<Quote>> {
+    let message = failing(scaler).and_then(|condition| condition.message.as_deref()).unwrap_or("");
+    let last = message.rsplit(": ").next().filter(|last| !last.is_empty());
+    let status = ItemSource::Status(scaler_ref(scaler));
+    let whole = || evidence.quote_item(|item| item.source == status && item.text.starts_with("condition "));
+    vec![last.and_then(|last| evidence.quote(last)).or_else(whole)]
 }
 
 /// The target does not exist: another name, or another kind, was meant.
 fn target_missing(evidence: &Evidence, scaler: &Autoscaler) -> Diagnosis {
     let (id, target, snapshot) = (scaler_ref(scaler), target(scaler), &*evidence.snapshot);
     let here: Vec<&Workload> = snapshot.workloads.iter().filter(|w| w.metadata.namespace == id.namespace).collect();
-    let cause = format!("the autoscaler's target {target} does not exist");
-    let mut quotes = said(evidence);
+    let cause = format!(
+        "`scaleTargetRef` names {} {}, and namespace {} has none of that name",
+        target.kind,
+        target.name,
+        id.ns()
+    );
+    let mut quotes = said(evidence, scaler);
     quotes.push(evidence.quote(&format!("kind={} name={}", target.kind, target.name)));
-    let mut grounds = vec![ground(STATUS_NAMES_IT, format!("the autoscaler's status says that {target} is not found"))];
+    let mut grounds = vec![ground(STATUS_NAMES_IT, "the status names the target that is not found")];
     let scalable = |w: &&&Workload| matches!(w.kind.as_str(), "Deployment" | "StatefulSet") || w.kind == target.kind;
     let same_name: Vec<&&Workload> = here.iter().filter(scalable).filter(|w| w.metadata.name == target.name).collect();
     let path = FieldPath::keys(&["spec", "scaleTargetRef"]);
     let names = || here.iter().filter(|w| w.kind == target.kind).map(|w| w.metadata.name.as_str());
     let (change, chosen) = match (same_name.as_slice(), nearest(&target.name, names())) {
         ([other], _) => {
-            grounds.push(ground(ONE_CANDIDATE, format!("{} has exactly that name", other.id())));
+            grounds.push(ground(ONE_CANDIDATE, format!("a {} has exactly that name", other.kind)));
             (set(&id, path.key("kind"), target.kind.as_str(), other.kind.as_str()), other.id())
         }
         ([], Near::One(near)) => {
-            grounds.push(ground(ONE_CANDIDATE, format!("{near} is the only {} with nearly that name", target.kind)));
+            grounds.push(ground(ONE_CANDIDATE, format!("`{near}` is the only {} with nearly that name", target.kind)));
             let chosen = ObjectRef { name: near.clone(), ..target.clone() };
             (set(&id, path.key("name"), target.name.as_str(), near.as_str()), chosen)
         }
         _ => {
-            let why = format!("no single {} has nearly that name; there are {}", target.kind, listed(names()));
+            let why = format!("which {} was meant cannot be told: there are {}", target.kind, listed(names()));
             let commands = vec![next::list(&target.kind, id.namespace.as_deref()), next::describe(&id)];
             return person(cause, quotes, grounds, why, commands);
         }
     };
     grounds.extend(agreement(snapshot, scaler, &chosen));
-    let cure = Cure::Repair { changes: vec![change], help: format!("scale {chosen}"), hold: None };
+    let cure =
+        Cure::Repair { changes: vec![change], help: format!("scale {} `{}`", chosen.kind, chosen.name), hold: None };
     rule(cause, quotes, grounds, cure)
 }
 
 fn agreement(snapshot: &Snapshot, scaler: &Autoscaler, chosen: &ObjectRef) -> Vec<Ground> {
     let mut grounds = Vec::new();
     if scaler.metadata.name == chosen.name {
-        grounds.push(ground(AGREES, "autoscaler and workload have the same name"));
+        grounds.push(ground(AGREES, "autoscaler and workload then have one name"));
     }
     let others = snapshot.autoscalers.iter().filter(|a| a.metadata.name != scaler.metadata.name);
     if let Some(other) = others.into_iter().find(|a| target(a) == *chosen) {
         let name = &other.metadata.name;
-        grounds.push(doubt(60, format!("autoscaler {name} scales {chosen} already, and two would fight")));
+        grounds.push(doubt(60, format!("autoscaler {name} scales it already, and two would fight")));
     }
     grounds
 }
@@ -168,14 +187,13 @@ fn request_missing(evidence: &Evidence, scaler: &Autoscaler, resource: &str, con
     if part.get("resources.requests").and_then(|r| r.key(resource)).is_some() {
         return None; // the template has it: what is said is about older pods
     }
-    let cause = format!(
-        "container `{container}` of {target} has no request for {resource}, and the autoscaler measures use as a share of it"
-    );
-    let grounds = || vec![ground(STATUS_NAMES_IT, format!("the status names container {container} and {resource}"))];
+    let cause =
+        format!("use of {resource} is measured as a share of the request, and `{container}` of {target} has none");
+    let grounds = || vec![ground(STATUS_NAMES_IT, "the status names the container and the resource")];
     let blamed =
         |path: &FieldPath| template.path(path).starts_with(&part.path) && path.to_string().contains(".resources");
     let was = |was: &str| format!("{cause}; {was}");
-    if let Some(back) = went_back(evidence, &target, blamed, was, said(evidence), grounds())
+    if let Some(back) = went_back(evidence, &target, blamed, was, said(evidence, scaler), grounds())
         && !back.changes().is_empty()
     {
         return Some(back);
@@ -185,16 +203,16 @@ fn request_missing(evidence: &Evidence, scaler: &Autoscaler, resource: &str, con
     let healthy = history::last_healthy(&evidence.snapshot, &target);
     let old = healthy.as_ref().and_then(|h| Some((h, field.get(&h.template)?)));
     let Some((healthy, old)) = old else {
-        let why = "no earlier revision had a request, and how much it needs is a decision".to_owned();
+        let why = "how much to request is a decision: no earlier revision had one".to_owned();
         let ns = target.ns();
         let commands = vec![format!("kubectl top pod -n {ns} --containers"), next::yaml(&target)];
-        return Some(person(cause, said(evidence), grounds(), why, commands));
+        return Some(person(cause, said(evidence, scaler), grounds(), why, commands));
     };
     let mut all = grounds();
     all.push(healthy.ground.clone());
     let help = format!("request {} of {resource} again, as in {}", plain(old), healthy.name);
     let changes = vec![add(&target, template.path(&field), old.clone())];
-    Some(rule(cause, said(evidence), all, Cure::Repair { changes, help, hold: None }))
+    Some(rule(cause, said(evidence, scaler), all, Cure::Repair { changes, help, hold: None }))
 }
 
 /// Everything else lies outside of the repository: metrics that nobody serves, rights, external sources.
@@ -204,12 +222,12 @@ fn told(evidence: &Evidence, scaler: &Autoscaler, condition: &Condition) -> Diag
     let no_api = message.contains("no metrics returned") || message.contains("could not find the requested resource");
     let no_api = no_api || message.contains("the server is currently unable to handle the request");
     let cause = if no_api {
-        format!("the metrics API gives the autoscaler nothing for {}", target(scaler))
+        format!("the metrics API has nothing about the pods of {}", target(scaler))
     } else {
-        format!("the autoscaler says {reason}: {message}")
+        format!("the autoscaler reports {reason}")
     };
     let why = if no_api {
-        "metrics come from a server in the cluster (metrics-server or an adapter), not from this object"
+        "metrics come from metrics-server or an adapter, not from a line of the repository"
     } else {
         "no field of the autoscaler is named as the cause"
     };
@@ -218,8 +236,8 @@ fn told(evidence: &Evidence, scaler: &Autoscaler, condition: &Condition) -> Diag
         commands.push("kubectl get apiservice v1beta1.metrics.k8s.io".to_owned());
         commands.push(format!("kubectl top pod -n {}", scaler_ref(scaler).ns()));
     }
-    let grounds = vec![ground(STATUS_NAMES_IT, format!("condition {}={}", condition.r#type, condition.status))];
-    person(cause, said(evidence), grounds, why.to_owned(), commands)
+    let grounds = vec![ground(STATUS_NAMES_IT, format!("its condition {} is {}", condition.r#type, condition.status))];
+    person(cause, said(evidence, scaler), grounds, why.to_owned(), commands)
 }
 
 #[cfg(test)]

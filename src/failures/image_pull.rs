@@ -44,20 +44,15 @@ impl Failure for ImagePull {
         let pull = Pull::of(evidence, &container)?;
         match pull.fault {
             Fault::NotFound => pull.former_tag(&template).or_else(|| Some(pull.no_such_image())),
-            Fault::InvalidName => pull.lower_case(&template).or_else(|| pull.former_tag(&template)).or_else(|| {
-                Some(pull.person("the name is not one that a registry can have", "correct the image name"))
-            }),
-            Fault::NeverPull => Some(pull.person(
-                "the node does not have the image, and imagePullPolicy Never keeps it from being pulled",
-                "load the image onto the nodes, or let it be pulled (imagePullPolicy: IfNotPresent)",
-            )),
+            Fault::InvalidName => {
+                pull.lower_case(&template).or_else(|| pull.former_tag(&template)).or_else(|| Some(pull.no_name()))
+            }
+            Fault::NeverPull => Some(pull.never_pulled()),
             Fault::Unauthorized => Some(pull.unauthorized()),
-            Fault::Unreachable | Fault::TooMany => Some(pull.registry_is_away()),
-            Fault::NoSpace => Some(pull.person("the node has no space left for it", "kubectl describe nodes")),
-            Fault::Platform => Some(pull.person(
-                "the image is not built for the architecture of the node",
-                "kubectl get nodes -L kubernetes.io/arch",
-            )),
+            Fault::Unreachable => Some(pull.registry_is_away()),
+            Fault::TooMany => Some(pull.too_many()),
+            Fault::NoSpace => Some(pull.no_space()),
+            Fault::Platform => Some(pull.wrong_platform()),
             Fault::Unknown => None,
         }
     }
@@ -161,22 +156,22 @@ fn finding(container: &Container<'_>, snapshot: &Snapshot) -> Option<Finding> {
     let image = image_of(instance);
     let host = Image::parse(image).host;
     let why = match fault {
-        Fault::NotFound => "the registry does not have it",
-        Fault::InvalidName => "that is not a valid name",
-        Fault::NeverPull => "it is not on the node and must not be pulled",
-        Fault::Unauthorized => "the registry refuses",
-        Fault::Unreachable => "the registry does not answer",
-        Fault::TooMany => "the registry says that there are too many requests",
-        Fault::NoSpace => "the node has no space left",
-        Fault::Platform => "it is not built for the node's architecture",
-        Fault::Unknown => "the pull fails",
+        Fault::NotFound => "the registry does not have it".to_owned(),
+        Fault::InvalidName => "that is not a valid name".to_owned(),
+        Fault::NeverPull => "it is not on the node and must not be pulled".to_owned(),
+        Fault::Unauthorized => format!("registry {host} denies access"),
+        Fault::Unreachable => format!("registry {host} does not answer"),
+        Fault::TooMany => format!("registry {host} limits the pulls"),
+        Fault::NoSpace => "the node has no space left".to_owned(),
+        Fault::Platform => "it is not built for the node's architecture".to_owned(),
+        Fault::Unknown => "the pull fails".to_owned(),
     };
     let of_registry = matches!(fault, Fault::Unauthorized | Fault::Unreachable | Fault::TooMany);
     Some(Finding {
         failure: ID,
         workload: container.workload.clone(),
         container: Some(container.name.to_owned()),
-        symptom: format!("has no image `{image}`: {why}{}", of_pods(without.len(), container.instances.len())),
+        symptom: format!("has no image `{image}`{}: {why}", of_pods(without.len(), container.instances.len())),
         since: earliest(without.iter().map(|(i, _)| i.pod.status.start_time)),
         pods: without.iter().map(|(i, _)| pod_ref(i.pod)).collect(),
         shared: of_registry.then_some(Shared::Registry(host)),
@@ -193,6 +188,7 @@ struct Pull<'e, 't> {
     fault: Fault,
     /// The words that carry the cause, as they stand in the evidence.
     words: String,
+    node: Option<&'e str>,
 }
 
 impl<'e, 't> Pull<'e, 't> {
@@ -205,7 +201,8 @@ impl<'e, 't> Pull<'e, 't> {
         let text = text(&evidence.snapshot, instance);
         let fault = fault(instance.waiting_reason(), text, &image.shown());
         let words = decisive(text).to_owned();
-        Some(Self { evidence, finding, parsed: Image::parse(&image.shown()), image, fault, words })
+        let node = instance.pod.spec.node_name.as_deref();
+        Some(Self { evidence, finding, parsed: Image::parse(&image.shown()), image, fault, words, node })
     }
 
     fn because(&self) -> Vec<Option<Quote>> {
@@ -213,19 +210,74 @@ impl<'e, 't> Pull<'e, 't> {
     }
 
     fn grounds(&self) -> Vec<Ground> {
-        vec![ground(STATUS_NAMES_IT, format!("the status names the image and says why: {}", self.words))]
+        let said = match self.fault {
+            Fault::NotFound => "the registry answers that it is not there",
+            Fault::InvalidName => "the runtime cannot read the name",
+            Fault::NeverPull => "the kubelet may not pull it",
+            Fault::Unauthorized => "the registry answers that access is denied",
+            Fault::TooMany => "the registry answers that there were too many requests",
+            Fault::Unreachable => "the pull ends in an error of the registry or the way to it",
+            _ => "the kubelet says why the pull fails",
+        };
+        vec![ground(STATUS_NAMES_IT, said)]
     }
 
-    fn person(&self, why: &str, next: &str) -> Diagnosis {
-        let cause = format!("the image `{}` cannot be used: {why}", self.image.shown());
-        let steps = vec![next::describe(&self.finding.workload), next.to_owned()];
-        person(
-            cause,
-            self.because(),
-            self.grounds(),
-            format!("{why}; no line of Git is established as the cure"),
-            steps,
-        )
+    fn person(&self, cause: impl Into<String>, why: &str, steps: Vec<String>) -> Diagnosis {
+        person(cause.into(), self.because(), self.grounds(), why.to_owned(), steps)
+    }
+
+    fn no_name(&self) -> Diagnosis {
+        let cause = format!("`{}` is no name that an image can have", self.image.shown());
+        let step = format!("correct the image of `{}` in {}", self.container(), self.finding.workload);
+        self.person(cause, "which image was meant is not in the evidence", vec![step])
+    }
+
+    fn never_pulled(&self) -> Diagnosis {
+        let node = self.node.map_or_else(|| "the node".to_owned(), |node| format!("node {node}"));
+        let cause = format!("`imagePullPolicy` is Never, and {node} does not have the image");
+        let step = format!(
+            "load the image onto the nodes, or set `imagePullPolicy` of `{}` to IfNotPresent",
+            self.container()
+        );
+        self.person(cause, "how the image was meant to come to the node is not in the evidence", vec![step])
+    }
+
+    fn no_space(&self) -> Diagnosis {
+        let describe = self
+            .node
+            .map_or_else(|| "kubectl describe nodes".to_owned(), |node| format!("kubectl describe node {node}"));
+        let cause = format!(
+            "the disk of {} is full",
+            self.node.map_or_else(|| "the node".to_owned(), |node| format!("node {node}"))
+        );
+        self.person(cause, "what fills the disk is not in the evidence", vec![describe])
+    }
+
+    fn wrong_platform(&self) -> Diagnosis {
+        let cause = format!("`{}` is not built for the architecture of the node", self.image.shown());
+        let steps = vec![
+            "kubectl get nodes -L kubernetes.io/arch".to_owned(),
+            format!("skopeo inspect --raw docker://{}   # the platforms that it is built for", self.image.shown()),
+        ];
+        self.person(cause, "the image can be built for that architecture, or the pod placed on another node", steps)
+    }
+
+    fn container(&self) -> &str {
+        self.finding.container.as_deref().unwrap_or_default()
+    }
+
+    /// "registry.example/shop/web has no tag `v2`"
+    fn not_there(&self) -> String {
+        let repository = self.repository();
+        match (&self.parsed.digest, &self.parsed.tag) {
+            (Some(_), _) => format!("{repository} has no image with that digest"),
+            (None, Some(tag)) => format!("{repository} has no tag `{tag}`"),
+            (None, None) => format!("{repository} has no tag `latest`"),
+        }
+    }
+
+    fn repository(&self) -> String {
+        format!("{}/{}", self.parsed.host, self.parsed.repository)
     }
 
     /// Back to the tag that the last healthy revision ran, if it is of the same repository.
@@ -245,7 +297,7 @@ impl<'e, 't> Pull<'e, 't> {
                 old.same_repository(&self.parsed) && (old.digest.is_none() || old.digest != self.parsed.digest)
             })
         };
-        let cause = |was: &str| format!("the image `{}` does not exist; {was}", self.image.shown());
+        let cause = |was: &str| format!("{}; {was}", self.not_there());
         let workload = &self.finding.workload;
         match history::revert(self.evidence, workload, blamed) {
             Revert::Established { differences, .. } if differences.iter().all(is_former_tag) => {
@@ -265,7 +317,7 @@ impl<'e, 't> Pull<'e, 't> {
                     format!("the same rollout changed more, which may belong to the new image: {}", list(&others));
                 let help = format!("put the image back to that of {}", healthy.name);
                 let cure = Cure::Repair { changes, help, hold: Some(hold) };
-                Some(rule(cause(&format!("in {} {}", healthy.name, list(&images))), self.because(), grounds, cure))
+                Some(rule(cause(&format!("since {} {}", healthy.name, list(&images))), self.because(), grounds, cure))
             }
             _ => None,
         }
@@ -280,9 +332,9 @@ impl<'e, 't> Pull<'e, 't> {
         if lower == now || !REFERENCE.is_match(&lower) {
             return None;
         }
-        let cause = format!("`{now}` can never be pulled: a repository's name is written in lower case");
+        let cause = format!("`{now}` has capitals, and the name of a repository has none");
         let mut grounds = self.grounds();
-        grounds.push(ground(ONE_CANDIDATE, format!("exactly one name is the same in lower case: {lower}")));
+        grounds.push(ground(ONE_CANDIDATE, "in lower case it is a name that an image can have"));
         let change = self.image.set(&template.workload, lower.as_str());
         let cure = Cure::Repair { changes: vec![change], help: format!("write the image as {lower}"), hold: None };
         let mut diagnosis = rule(cause, self.because(), grounds, cure);
@@ -292,18 +344,18 @@ impl<'e, 't> Pull<'e, 't> {
 
     fn no_such_image(&self) -> Diagnosis {
         let known = self.known_tags();
-        let repository = format!("{}/{}", self.parsed.host, self.parsed.repository);
+        let repository = self.repository();
         let why = if self.parsed.digest.is_some() {
             "the image is named by its digest, so another tag changes nothing, and no revision ran another digest"
         } else if known.is_empty() {
-            "no other tag of this repository is known to have been pulled: the registry may also be hiding a private image"
+            "no other tag of it is known to have been pulled here; a registry may also hide a private image this way"
         } else {
             "which tag was meant is not in the evidence: no healthy revision of this workload ran another one"
         };
-        let cause = format!("the registry does not have the image `{}`", self.image.shown());
+        let cause = self.not_there();
         let steps = vec![
             format!("skopeo list-tags docker://{repository}"),
-            format!("push the image, or correct the tag in {}", self.finding.workload),
+            format!("push the image, or correct the image of `{}` in {}", self.container(), self.finding.workload),
         ];
         let mut diagnosis = person(cause, self.because(), self.grounds(), why.to_owned(), steps);
         if !known.is_empty() {
@@ -330,14 +382,14 @@ impl<'e, 't> Pull<'e, 't> {
 
     fn unauthorized(&self) -> Diagnosis {
         let host = &self.parsed.host;
-        let cause = format!("the registry {host} refuses to give {}", self.images());
-        let why = "a person must supply credentials, or correct the name: a registry answers the same for an image that does not exist".to_owned();
+        let cause = format!("the pull has no credentials that {host} accepts, or {} there", self.none_there());
+        let why = "a person must supply the credentials, or correct the name".to_owned();
         let steps = vec![
             format!(
                 "kubectl get serviceaccount{} -o custom-columns=NAME:.metadata.name,PULLS-WITH:.imagePullSecrets",
                 next::flag(self.finding.workload.namespace.as_deref())
             ),
-            format!("add a secret for {host} to imagePullSecrets of the pod or of its ServiceAccount"),
+            format!("add a Secret with credentials for {host} to imagePullSecrets of the pod or its ServiceAccount"),
         ];
         let mut because = self.because();
         because.push(self.evidence.quote("Unable to retrieve some image pull secrets"));
@@ -346,25 +398,43 @@ impl<'e, 't> Pull<'e, 't> {
 
     fn registry_is_away(&self) -> Diagnosis {
         let host = &self.parsed.host;
-        let says = match self.fault {
-            Fault::TooMany => "says that there are too many requests",
-            _ => "does not answer",
+        let says = |words: &[&str]| words.iter().any(|word| self.words.contains(word));
+        let curl = format!("curl -sv https://{host}/v2/   # from a node");
+        let (cause, step) = if says(&["lookup ", "no such host", "server misbehaving"]) {
+            let name = host.split(':').next().unwrap_or(host);
+            (format!("the nodes cannot look up {name}"), format!("getent hosts {name}   # from a node"))
+        } else if says(&["x509:", "certificate"]) {
+            (format!("the nodes do not trust the certificate of {host}"), curl)
+        } else if says(&["connection refused", "connection reset"]) {
+            (format!("{host} does not accept connections"), curl)
+        } else if says(&["timeout", "deadline exceeded", "no route", "unreachable"]) {
+            (format!("the nodes do not reach {host}"), curl)
+        } else {
+            (format!("{host} answers with an error of its own"), curl)
         };
-        let cause = format!("the registry {host} {says}, so {} cannot be pulled", self.images());
-        let why = format!("the registry {host} is the cause ({}), and no line of the repository is", self.words);
-        let steps = vec![
-            format!("curl -sv https://{host}/v2/   # from a node"),
-            "kubectl get events -A --field-selector reason=Failed".to_owned(),
-        ];
-        person(cause, self.because(), self.grounds(), why, steps)
+        self.person(
+            cause,
+            "the cause is the registry or the way to it, not a line of the repository",
+            vec![step, "kubectl get events -A --field-selector reason=Failed   # who else waits for it".to_owned()],
+        )
     }
 
-    /// The image, or how many workloads wait for images of the same registry.
-    fn images(&self) -> String {
-        match self.evidence.incident.workloads().len() {
-            0 | 1 => format!("`{}`", self.image.shown()),
-            n => format!("the images of {n} workloads"),
-        }
+    fn too_many(&self) -> Diagnosis {
+        let host = &self.parsed.host;
+        let cause = format!("{host} lets these nodes pull only so often");
+        self.person(
+            cause,
+            "the cause is the registry's limit, not a line of the repository",
+            vec![
+                format!("pull with the credentials of an account at {host}: its limit is higher"),
+                format!("or pull through a mirror of {host}"),
+            ],
+        )
+    }
+
+    /// "no such image exists", or of several workloads "none of their images exists".
+    fn none_there(&self) -> &'static str {
+        if self.evidence.incident.workloads().len() > 1 { "their images do not exist" } else { "no such image exists" }
     }
 }
 
@@ -504,7 +574,7 @@ mod tests {
         let trial = Trial::of(&[away("web"), away("api")]);
         assert_eq!((trial.findings().len(), trial.incidents()), (2, 1));
         let diagnosis = trial.diagnose("image-pull").unwrap();
-        assert!(diagnosis.cause.contains("the images of 2 workloads"), "{}", diagnosis.cause);
+        assert_eq!(diagnosis.cause, "the nodes cannot look up r.example");
         assert!(diagnosis.because[0].text.starts_with("dial tcp: lookup r.example"), "{:?}", diagnosis.because);
         let young = away("web").replace("startTime: 2026-01-01T00:00:00Z", "startTime: 2026-01-01T00:04:00Z");
         assert!(Trial::of(&[young]).findings().is_empty(), "it may pass by itself");

@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 
 use crate::case::{
-    Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Ingress, IngressService, ObjectRef, Quote, Service,
-    Snapshot,
+    Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Ingress, IngressBackend as Backend, IngressService,
+    ObjectRef, Quote, Service, Snapshot,
 };
 use crate::detect::{Claims, count};
 use crate::diagnose::changes::set;
@@ -60,7 +60,7 @@ fn finding(ingress: &Ingress, snapshot: &Snapshot) -> Option<Finding> {
     let first = problems.first().filter(|_| old_enough && meta.deletion_timestamp.is_none())?;
     let more = match problems.len() {
         1 => String::new(),
-        n => format!(", and {} more", count(n - 1, "problem")),
+        n => format!(", and {}", count(n - 1, "other problem")),
     };
     Some(Finding {
         failure: ID,
@@ -75,24 +75,54 @@ fn finding(ingress: &Ingress, snapshot: &Snapshot) -> Option<Finding> {
 
 /// One thing that an Ingress names and that is not there.
 enum Problem<'s> {
-    Service { path: FieldPath, backend: &'s IngressService },
-    Port { path: FieldPath, backend: &'s IngressService, service: &'s Service },
+    Service { at: Place<'s>, backend: &'s IngressService },
+    Port { at: Place<'s>, backend: &'s IngressService, service: &'s Service },
     Class { class: Option<&'s str> },
 }
 
 impl Problem<'_> {
     fn symptom(&self) -> String {
         match self {
-            Self::Service { backend, .. } => {
-                format!("sends traffic to Service {}, which does not exist", backend.name)
+            Self::Service { at, backend } => {
+                format!("sends requests for {at} nowhere: Service {} does not exist", backend.name)
             }
-            Self::Port { backend, .. } => {
-                format!("sends traffic to port {} of Service {}, which has no such port", port(backend), backend.name)
+            Self::Port { at, backend, .. } => {
+                format!("sends requests for {at} nowhere: Service {} has no port {}", backend.name, port(backend))
             }
-            Self::Class { class: Some(class) } => format!("belongs to IngressClass {class}, which does not exist"),
-            Self::Class { class: None } => "belongs to no IngressClass, and none is the default".to_owned(),
+            Self::Class { class: Some(class) } => format!("is served by nobody: IngressClass {class} does not exist"),
+            Self::Class { class: None } => {
+                "is served by nobody: it names no IngressClass, and none is the default".to_owned()
+            }
         }
     }
+}
+
+/// Where a backend stands: its field, and whose traffic it gets.
+struct Place<'s> {
+    path: FieldPath,
+    /// Host and path of its rule; `None` for the default backend.
+    rule: Option<(&'s str, &'s str)>,
+}
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.rule {
+            Some((host, path)) => write!(f, "{host}{path}"),
+            None => f.write_str("any other host"),
+        }
+    }
+}
+
+/// All backends, with their places. The default one comes first.
+fn places(ingress: &Ingress) -> impl Iterator<Item = (Place<'_>, &Backend)> {
+    let default = ingress.spec.default_backend.iter().map(|_| None);
+    let rules = ingress.spec.rules.iter().flat_map(|rule| {
+        let host = rule.host.as_deref().unwrap_or("*");
+        let paths = rule.http.iter().flat_map(|http| &http.paths);
+        paths.map(move |path| Some((host, path.path.as_deref().unwrap_or("/"))))
+    });
+    let at = |((path, backend), rule): ((FieldPath, _), _)| (Place { path: path.key("service"), rule }, backend);
+    backends(ingress).into_iter().zip(default.chain(rules)).map(at)
 }
 
 /// The port as the Ingress writes it: its name or its number.
@@ -104,15 +134,14 @@ fn port(backend: &IngressService) -> String {
 fn problems<'s>(ingress: &'s Ingress, snapshot: &'s Snapshot) -> Vec<Problem<'s>> {
     let mut problems = Vec::new();
     if snapshot.kinds.contains("Service") {
-        for (path, backend) in backends(ingress) {
+        for (at, backend) in places(ingress) {
             let Some(backend) = &backend.service else { continue };
             let here = |s: &&Service| s.metadata.namespace == ingress.metadata.namespace;
             let service = snapshot.services.iter().filter(here).find(|s| s.metadata.name == backend.name);
-            let path = path.key("service");
             match service {
-                None => problems.push(Problem::Service { path, backend }),
+                None => problems.push(Problem::Service { at, backend }),
                 Some(service) if !has_port(service, backend) => {
-                    problems.push(Problem::Port { path, backend, service });
+                    problems.push(Problem::Port { at, backend, service });
                 }
                 Some(_) => {}
             }
@@ -161,76 +190,84 @@ struct Answer {
 
 fn answer(problem: &Problem<'_>, id: &ObjectRef, evidence: &Evidence) -> Answer {
     match problem {
-        Problem::Service { path, backend } => no_service(path, backend, id, evidence),
-        Problem::Port { path, backend, service } => no_port(path, backend, service, id, evidence),
+        Problem::Service { at, backend } => no_service(at, backend, id, evidence),
+        Problem::Port { at, backend, service } => no_port(at, backend, service, id, evidence),
         Problem::Class { class } => no_class(*class, id, evidence),
     }
 }
 
-fn no_service(path: &FieldPath, backend: &IngressService, id: &ObjectRef, evidence: &Evidence) -> Answer {
+fn no_service(at: &Place<'_>, backend: &IngressService, id: &ObjectRef, evidence: &Evidence) -> Answer {
     let services: Vec<&Service> =
         evidence.snapshot.services.iter().filter(|s| s.metadata.namespace == id.namespace).collect();
     let names = || services.iter().map(|s| s.metadata.name.as_str());
-    let cause = format!("`{path}` names Service {}, and the namespace has no such Service", backend.name);
+    let cause =
+        format!("the backend for {at} is Service {}, and namespace {} has {}", backend.name, id.ns(), listed(names()));
     let quote = evidence.quote(&format!("name={} port={}", backend.name, port(backend)));
-    let mut grounds = vec![ground(STATUS_NAMES_IT, format!("no Service {} is in namespace {}", backend.name, id.ns()))];
+    let mut grounds =
+        vec![ground(STATUS_NAMES_IT, "the Services of the namespace were read, and it is not among them")];
     let cure = match nearest(&backend.name, names()) {
         Near::One(near) => {
-            grounds.push(ground(ONE_CANDIDATE, format!("{near} is the only Service with nearly that name")));
+            grounds.push(ground(ONE_CANDIDATE, format!("`{near}` is the only Service with nearly that name")));
             let fits = services.iter().any(|s| s.metadata.name == near && has_port(s, backend));
             grounds.push(if fits {
-                ground(AGREES, format!("Service {near} has the port {}", port(backend)))
+                ground(AGREES, format!("it has the port {}", port(backend)))
             } else {
-                doubt(40, format!("Service {near} has no port {}", port(backend)))
+                doubt(40, format!("it has no port {}", port(backend)))
             });
-            let change = set(id, path.clone().key("name"), backend.name.as_str(), near.as_str());
-            Ok((change, format!("send traffic to Service {near}")))
+            let change = set(id, at.path.clone().key("name"), backend.name.as_str(), near.as_str());
+            Ok((change, format!("send requests for {at} to Service `{near}`")))
         }
         Near::Several(near) => {
             let near = listed(near.iter().map(String::as_str));
             Err(format!("several Services have nearly that name, and nothing says which is meant: {near}"))
         }
-        Near::None => Err(format!("no Service of the namespace has a name near it; there are {}", listed(names()))),
+        Near::None => Err("either it must be made, or another one was meant: no name is near".to_owned()),
     };
     Answer { cause, quote, grounds, cure, hold: None }
 }
 
-fn no_port(
-    path: &FieldPath,
-    backend: &IngressService,
-    service: &Service,
-    id: &ObjectRef,
-    evidence: &Evidence,
-) -> Answer {
+fn no_port(at: &Place<'_>, backend: &IngressService, service: &Service, id: &ObjectRef, evidence: &Evidence) -> Answer {
     let asked = port(backend);
     let ports = &service.spec.ports;
-    let cause = format!("`{path}` names port {asked}, and Service {} has no such port", backend.name);
-    let quote = evidence.quote(&format!("name={} port={asked}", backend.name));
-    let mut grounds = vec![ground(STATUS_NAMES_IT, format!("Service {} has no port {asked}", backend.name))];
     let there: Vec<String> =
         ports.iter().map(|p| p.name.as_ref().map_or(p.port.to_string(), |n| format!("{n} ({})", p.port))).collect();
     let there = listed(there.iter().map(String::as_str));
-    let path = path.clone().key("port");
+    let cause = format!("the backend for {at} is port {asked} of Service {}, which has {there}", backend.name);
+    let quote = evidence.quote(&format!("name={} port={asked}", backend.name));
+    let mut grounds = vec![ground(STATUS_NAMES_IT, "the Service was read, and the port is not among its own")];
+    let path = at.path.clone().key("port");
     let mut hold = None;
     let cure = if let Some(name) = &backend.port.name {
         match (nearest(name, ports.iter().filter_map(|p| p.name.as_deref())), ports.as_slice()) {
             (Near::One(near), _) => Ok((path.key("name"), near.into())),
             (Near::None, [only]) if only.name.is_some() => {
-                hold = Some(format!("the port of Service {} could be meant to be called `{name}`", backend.name));
+                hold = Some(format!("Service {} may be meant to call its port `{name}` instead", backend.name));
                 Ok((path.key("name"), serde_json::Value::from(only.name.clone())))
             }
-            _ => Err(format!("no port of Service {} has a name near it; there are {there}", backend.name)),
+            _ => Err("which port was meant cannot be told: no name is near".to_owned()),
         }
     } else {
         match ports.as_slice() {
             [only] => Ok((path.key("number"), only.port.into())),
-            _ => Err(format!("Service {} has several ports, and nothing says which is meant: {there}", backend.name)),
+            _ => Err("which port was meant cannot be told: the Service has several".to_owned()),
         }
     };
     let cure = cure.map(|(path, to)| {
-        grounds.push(ground(ONE_CANDIDATE, format!("{to} is the only port of Service {} that fits", backend.name)));
+        grounds.push(ground(
+            ONE_CANDIDATE,
+            format!(
+                "{} is the only port that fits",
+                to.as_str().map_or_else(|| to.to_string(), |name| format!("`{name}`"))
+            ),
+        ));
         let from = backend.port.name.clone().map_or_else(|| backend.port.number.into(), serde_json::Value::from);
-        (set(id, path, from, to.clone()), format!("send traffic to port {to}"))
+        (
+            set(id, path, from, to.clone()),
+            format!(
+                "send requests to {at} to port {}",
+                to.as_str().map_or_else(|| to.to_string(), |name| format!("`{name}`"))
+            ),
+        )
     });
     Answer { cause, quote, grounds, cure, hold }
 }
@@ -241,24 +278,24 @@ fn no_class(class: Option<&str>, id: &ObjectRef, evidence: &Evidence) -> Answer 
     let quote = evidence.quote(&format!("ingressClassName={}", class.unwrap_or("null")));
     let Some(class) = class else {
         return Answer {
-            cause: "the Ingress names no class, and no IngressClass is the default".to_owned(),
+            cause: "without a class no controller feels responsible for the Ingress".to_owned(),
             quote,
             grounds: vec![ground(STATUS_NAMES_IT, "no IngressClass is marked as the default")],
-            cure: Err(format!("which controller is to serve it is a decision; there are {there}")),
+            cure: Err(format!("which controller is to serve it is a decision: there are {there}")),
             hold: None,
         };
     };
-    let mut grounds = vec![ground(STATUS_NAMES_IT, format!("the cluster has no IngressClass {class}"))];
+    let mut grounds = vec![ground(STATUS_NAMES_IT, "the classes of the cluster were read, and it is not among them")];
     let cure = match nearest(class, names.iter().copied()) {
         Near::One(near) => {
-            grounds.push(ground(ONE_CANDIDATE, format!("{near} is the only IngressClass with nearly that name")));
+            grounds.push(ground(ONE_CANDIDATE, format!("`{near}` is the only IngressClass with nearly that name")));
             let path = FieldPath::keys(&["spec", "ingressClassName"]);
-            Ok((set(id, path, class, near.as_str()), format!("use IngressClass {near}")))
+            Ok((set(id, path, class, near.as_str()), format!("use IngressClass `{near}`")))
         }
-        _ => Err(format!("no single IngressClass has nearly that name; there are {there}")),
+        _ => Err(format!("which class was meant cannot be told: there are {there}")),
     };
     Answer {
-        cause: format!("the Ingress names IngressClass {class}, and the cluster has none of that name"),
+        cause: format!("`ingressClassName` is `{class}`, and the cluster has {there}"),
         quote,
         grounds,
         cure,
@@ -296,7 +333,7 @@ fn merged(evidence: &Evidence, id: &ObjectRef, problems: &[Problem<'_>], answers
     let cure = Cure::Repair { changes, help: helps.join(" and "), hold };
     let mut diagnosis = rule(cause, quotes, weakest, cure);
     if !evidence.snapshot.kinds.contains("IngressClass") {
-        diagnosis.unchecked.push("the IngressClass: the list of classes was not read".to_owned());
+        diagnosis.unchecked.push("the IngressClass: the classes were not read".to_owned());
     }
     Some(diagnosis)
 }

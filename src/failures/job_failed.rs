@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::case::{
-    ContainerStatus, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Pod, Quote, Snapshot, Workload,
+    Condition, ContainerStatus, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Pod, Quote, Snapshot,
+    Workload,
 };
 use crate::detect::Claims;
 use crate::diagnose::assemble::newest_pods;
 use crate::diagnose::confidence::{AGREES, LOG_NAMES_IT, STATUS_NAMES_IT, ground};
 use crate::diagnose::template::Template;
-use crate::diagnose::{environment, logs, next, person, went_back};
+use crate::diagnose::{MADE_ANEW, environment, logs, next, person, went_back};
 use crate::failures::Failure;
-use crate::failures::crash_loop::{BLAMED, meaning};
+use crate::failures::crash_loop::{BLAMED, exit};
 use crate::review::policy::Policy;
 use crate::yaml::FieldPath;
 
@@ -76,28 +77,35 @@ fn finding(snapshot: &Snapshot, workload: ObjectRef, job: &Workload) -> Option<F
     }
     let pods: Vec<&Pod> = failed_pods(snapshot, job);
     let failing = pods.first().and_then(|pod| failed_container(pod));
-    let run = if workload.kind == "CronJob" { "its newest run " } else { "" };
-    let reason = condition.reason.as_deref().unwrap_or("");
-    let how = match (reason, job.spec.active_deadline_seconds) {
-        ("DeadlineExceeded", Some(seconds)) => format!("did not end within its deadline of {seconds} s"),
-        ("DeadlineExceeded", None) => "did not end within its deadline".to_owned(),
-        ("BackoffLimitExceeded", _) => match job.status.failed {
-            Some(tries @ 2..) => format!("failed in {tries} tries"),
-            _ => "failed".to_owned(),
-        },
-        _ => format!("failed: {}", condition.message.as_deref().unwrap_or(reason).trim()),
-    };
-    let exit = failing.and_then(|c| c.state.terminated.as_ref()).map(|end| end.exit_code);
-    let exit = exit.map(|code| format!(", exit code {code} ({})", meaning(code))).unwrap_or_default();
+    let code = failing.and_then(|c| c.state.terminated.as_ref()).map(|end| end.exit_code);
+    let symptom = symptom(&workload, job, condition, code);
     Some(Finding {
         failure: ID,
         workload,
         container: failing.map(|c| c.name.clone()),
-        symptom: format!("{run}{how}{exit}"),
+        symptom,
         since: condition.last_transition_time,
         pods: newest_pods(pods),
         shared: None,
     })
+}
+
+/// "failed in its newest run: 3 tries, exit code 1"
+fn symptom(workload: &ObjectRef, job: &Workload, condition: &Condition, exit_code: Option<i64>) -> String {
+    let run = if workload.kind == "CronJob" { " in its newest run" } else { "" };
+    let reason = condition.reason.as_deref().unwrap_or("");
+    let mut how = Vec::new();
+    match reason {
+        "DeadlineExceeded" => {
+            let deadline = job.spec.active_deadline_seconds.map(|s| format!(" of {s} s")).unwrap_or_default();
+            return format!("ran past its deadline{deadline}{run}");
+        }
+        "BackoffLimitExceeded" => how.extend(job.status.failed.filter(|n| *n > 1).map(|n| format!("{n} tries"))),
+        _ => how.push(condition.message.as_deref().unwrap_or(reason).trim().to_owned()),
+    }
+    how.extend(exit_code.map(exit));
+    how.retain(|words| !words.is_empty());
+    if how.is_empty() { format!("failed{run}") } else { format!("failed{run}: {}", how.join(", ")) }
 }
 
 /// The pods of a run that are left of it, newest first. Those of a run past its deadline are deleted.
@@ -147,28 +155,26 @@ impl<'e> Run<'e> {
     }
 
     fn because(&self) -> Vec<Option<Quote>> {
-        let complaint = self.complaint.as_deref().and_then(|line| self.evidence.quote(line));
-        vec![complaint, self.evidence.quote(&self.message)]
+        let complaint = self.complaint.as_deref().and_then(|line| self.evidence.quote_log(line));
+        vec![complaint.or_else(|| self.evidence.quote(&self.message))]
     }
 
     fn grounds(&self) -> Vec<Ground> {
         // That it gave up says nothing of why; that its time was over does.
-        let weight = if self.reason == "DeadlineExceeded" { STATUS_NAMES_IT } else { AGREES };
-        vec![ground(weight, format!("the API says: {}", self.message))]
+        vec![match self.reason.as_str() {
+            "DeadlineExceeded" => ground(STATUS_NAMES_IT, "the status says that its time was over"),
+            _ => ground(AGREES, "the status says that it gave up"),
+        }]
     }
 
     /// What to do besides, whatever the cause: a Job's pods do not change with its manifest.
     fn with_notes(&self, mut diagnosis: Diagnosis) -> Diagnosis {
         if self.finding.workload.kind == "Job" {
-            diagnosis.notes.push(
-                "a Job's pod template cannot be changed: the Job must be deleted and made anew (Argo CD: sync option \
-                 Replace=true or Force=true; Flux: annotation kustomize.toolkit.fluxcd.io/force: enabled)"
-                    .to_owned(),
-            );
-        } else {
+            diagnosis.notes.push(MADE_ANEW.to_owned());
+        } else if !diagnosis.changes().is_empty() {
             diagnosis
                 .notes
-                .push(format!("run {} stays as it failed; the next run shows the cure", self.job.metadata.name));
+                .push(format!("run {} is not tried again; the next run has the change", self.job.metadata.name));
         }
         diagnosis
     }
@@ -179,7 +185,9 @@ impl<'e> Run<'e> {
         let container = template.container(self.finding.container.as_deref()?)?;
         let volumes = FieldPath::keys(&["spec", "volumes"]);
         let blamed = |path: &FieldPath| path.starts_with(&volumes) || template.is_in(path, &container, &BLAMED);
-        let cause = |was: &str| format!("runs fail since the manifest changed ({}); {was}", self.says());
+        let says = self.complaint.as_deref().map(|line| format!(", and the log says: {}", logs::message(line)));
+        let says = says.unwrap_or_default();
+        let cause = |was: &str| format!("runs fail since the manifest changed{says}; {was}");
         let back = went_back(self.evidence, &self.finding.workload, blamed, cause, self.because(), self.grounds())
             .filter(|d| !d.changes().is_empty());
         back.map(|diagnosis| self.with_notes(diagnosis))
@@ -202,38 +210,41 @@ impl<'e> Run<'e> {
         if self.complaint.is_none() && self.reason != "PodFailurePolicy" {
             return None;
         }
-        let of = if self.finding.workload.kind == "CronJob" { "the newest run of " } else { "" };
-        let cause = format!("{of}{} fails with an error of its own: {}", self.finding.workload, self.says());
+        let container = self.finding.container.as_deref().unwrap_or("the program");
+        let cause = format!("`{container}` ends with an error of its own: {}", self.says());
         let why = match self.reason.as_str() {
-            "BackoffLimitExceeded" => {
-                "the back-off limit is only where it stopped trying; what the program complains of is not established \
-                 to come from a field of its manifest"
-            }
             "PodFailurePolicy" => "the Job's own podFailurePolicy ended it",
-            _ => "what the program complains of is not established to come from a field of its manifest",
+            _ => "what the program complains of does not lead to a field of its manifest",
         };
         let mut grounds = self.grounds();
-        grounds.extend(
-            self.complaint
-                .as_deref()
-                .map(|line| ground(LOG_NAMES_IT, format!("the log says: {}", logs::message(line)))),
-        );
-        let next = next::log_of(self.finding, "").into_iter().chain([next::describe(&self.job.id())]).collect();
+        grounds.extend(self.complaint.as_ref().map(|_| ground(LOG_NAMES_IT, "its log ends with an error")));
+        let next = next::log_of(self.finding, "").into_iter().chain([self.again()]).collect();
         Some(self.with_notes(person(cause, self.because(), grounds, why.to_owned(), next)))
+    }
+
+    /// The command that runs it once more, for a look while its pods are there.
+    fn again(&self) -> String {
+        let (workload, space) = (&self.finding.workload, next::flag(self.finding.workload.namespace.as_deref()));
+        match workload.kind.as_str() {
+            "CronJob" => {
+                format!("kubectl create job {0}-again --from=cronjob/{0}{space}   # runs it once more", workload.name)
+            }
+            _ => next::describe(workload),
+        }
     }
 
     fn past_deadline(&self) -> Diagnosis {
         let deadline = self.job.spec.active_deadline_seconds;
-        let deadline = deadline.map_or("its deadline".to_owned(), |s| format!("its activeDeadlineSeconds of {s}"));
-        let cause = format!("{} did not end within {deadline}", self.job.id());
-        let why = "whether the deadline is too short or the work hangs is not in the evidence, and what was intended is a person's to say".to_owned();
-        let mut next = vec![next::describe(&self.job.id())];
-        next.extend(next::log_of(self.finding, ""));
+        let deadline = deadline.map_or_else(String::new, |s| format!(": {s}"));
+        let cause = format!("`activeDeadlineSeconds{deadline}` was over before the work was done");
+        let why = "whether the deadline is too short or the work hangs is not in the evidence".to_owned();
+        let mut next: Vec<String> = next::log_of(self.finding, "").into_iter().chain([self.again()]).collect();
+        if self.finding.pods.is_empty() && self.finding.workload.kind == "CronJob" {
+            next.push("read its log while it runs: what does it wait for?".to_owned());
+        }
         let mut diagnosis = person(cause, self.because(), self.grounds(), why, next);
         if self.finding.pods.is_empty() {
-            diagnosis
-                .unchecked
-                .push("its log: the pods of a Job past its deadline are deleted, and their logs with them".to_owned());
+            diagnosis.unchecked.push("its log: pods of a Job past its deadline are deleted".to_owned());
         }
         self.with_notes(diagnosis)
     }
@@ -314,7 +325,7 @@ mod tests {
         let trial = Trial::of(&[cron_job(SPEC, "{}"), run(4, SPEC, DEADLINE)]);
         assert_eq!(trial.findings(), ["job-failed CronJob shop/report [-]"]);
         let diagnosis = trial.diagnose("job-failed").unwrap();
-        assert!(diagnosis.cause.contains("activeDeadlineSeconds of 10"), "{}", diagnosis.cause);
+        assert!(diagnosis.cause.contains("activeDeadlineSeconds: 10"), "{}", diagnosis.cause);
         assert!(diagnosis.unchecked[0].contains("deleted"));
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::case::{Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Snapshot};
+use crate::case::{Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Snapshot};
 use crate::detect::{Claims, Container, Instance, container_of, containers, count, earliest, of_pods, pod_ref};
 use crate::diagnose::confidence::{AGREES, REPEATED, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::raise::{Limit, Not};
@@ -66,11 +66,12 @@ fn finding(container: &Container<'_>, snapshot: &Snapshot) -> Option<Finding> {
         failure: ID,
         workload: container.workload.clone(),
         container: Some(container.name.to_owned()),
-        symptom: format!(
-            "keeps running out of memory: killed {}{}, exit code {exit}",
-            count(times, "time"),
-            of_pods(killed.len(), container.instances.len())
-        ),
+        symptom: match (times, of_pods(killed.len(), container.instances.len())) {
+            (1, pods) => format!("ran out of memory: killed once{pods}, exit code {exit}"),
+            (_, pods) => {
+                format!("keeps running out of memory: killed {}{pods}, exit code {exit}", count(times, "time"))
+            }
+        },
         since: earliest(killed.iter().map(|i| i.pod.status.start_time)),
         pods: killed.iter().map(|i| pod_ref(i.pod)).collect(),
         shared: None,
@@ -99,7 +100,8 @@ fn said_by_status(evidence: &Evidence) -> Vec<Ground> {
     });
     match runs.max() {
         Some(seconds @ 0..=60) => {
-            grounds.push(ground(AGREES, format!("it ends {seconds} s after its start: it does not fit even then")));
+            let within = count(usize::try_from(seconds.max(1)).unwrap_or(60), "second");
+            grounds.push(ground(AGREES, format!("it is killed within {within} of its start")));
         }
         Some(seconds @ 3600..) => {
             grounds.push(doubt(
@@ -115,13 +117,14 @@ fn said_by_status(evidence: &Evidence) -> Vec<Ground> {
 fn without_limit(evidence: &Evidence) -> Diagnosis {
     let finding = evidence.incident.first();
     let cause = format!(
-        "`{}` has no memory limit of its own: the node or the pod ran out of memory",
+        "`{}` has no memory limit of its own, so the node or the pod as a whole ran out of memory",
         finding.container.as_deref().unwrap_or("")
     );
-    let why = "no memory limit is set in the workload, so there is none to raise; memory of the node or a LimitRange's default is the bound".to_owned();
+    let why = "there is no limit to raise: the bound is the node's memory, or the default of a LimitRange".to_owned();
     let next = vec![
-        next::describe(&finding.workload),
+        "kubectl top nodes".to_owned(),
         next::list("limitrange -o yaml", finding.workload.namespace.as_deref()),
+        next::describe(&finding.workload),
     ];
     person(cause, because(evidence), said_by_status(evidence), why, next)
 }
@@ -136,11 +139,14 @@ fn heap_above_limit(evidence: &Evidence, container: &Part<'_>, limit: &Part<'_>)
     if heap < bound {
         return None;
     }
-    let cause = format!("the heap may grow to {heap} (`{flag}`), and the memory limit is {}", limit.shown());
-    let why = format!(
-        "`{flag}` lets the heap grow past the limit; lowering it or raising the limit is a decision about the application"
-    );
-    Some(person(cause, because(evidence), said_by_status(evidence), why, Vec::new()))
+    let cause = format!("`{flag}` lets the heap grow to {heap}, and the memory limit is {}", limit.shown());
+    let why =
+        "the heap can be made smaller or the limit larger, and which is a decision about the application".to_owned();
+    let next = vec![
+        format!("lower `{flag}` below {}, with room for what is not heap", limit.shown()),
+        format!("or raise resources.limits.memory of `{}` above {heap}", container.name()),
+    ];
+    Some(person(cause, because(evidence), said_by_status(evidence), why, next))
 }
 
 /// `-Xmx512m` of a JVM, `--max-old-space-size=512` (in `MiB`) of Node.
@@ -168,6 +174,17 @@ fn heap_flag(words: &str) -> Option<(String, Quantity)> {
     Some((format!("--max-old-space-size={digits}"), Quantity::parse(&format!("{digits}Mi"))?))
 }
 
+/// Past the maximum a leak is likelier than a tight limit.
+fn at_maximum(workload: &ObjectRef) -> Vec<String> {
+    vec![
+        format!(
+            "kubectl top pods{} --containers   # does it grow without end?",
+            next::flag(workload.namespace.as_deref())
+        ),
+        next::policy(workload),
+    ]
+}
+
 /// Raises the limit by one step, and the request with it when they were equal.
 fn raise(evidence: &Evidence, container: &Part<'_>, limit: &Part<'_>, policy: &Policy) -> Option<Diagnosis> {
     let workload = &evidence.incident.first().workload;
@@ -178,19 +195,13 @@ fn raise(evidence: &Evidence, container: &Part<'_>, limit: &Part<'_>, policy: &P
         Ok(raised) => raised,
         Err(Not::NoQuantity) => return None,
         Err(Not::AtMaximum) => {
-            let why = format!("the limit {} is at the maximum that policy allows for {ID}", limit.limit.shown());
-            return Some(person(
-                cause,
-                because(evidence),
-                said_by_status(evidence),
-                why,
-                vec![next::describe(workload)],
-            ));
+            let why = format!("policy does not let KubeCure raise the limit above {}", limit.limit.shown());
+            return Some(person(cause, because(evidence), said_by_status(evidence), why, at_maximum(workload)));
         }
     };
     let mut grounds = said_by_status(evidence);
     let hold = raised.room.map(|said| grounds.push(ground(AGREES, said))).err();
-    grounds.push(doubt(5, "no usage metrics: the real peak is not known"));
+    grounds.push(doubt(5, "no usage metrics"));
     let cure = Cure::Repair { changes: raised.changes, help: raised.help, hold };
     let mut diagnosis = rule(cause, because(evidence), grounds, cure);
     diagnosis.unchecked.push("the real peak of memory use".to_owned());

@@ -114,19 +114,21 @@ fn finding(claim: &Claim, event: &Event, snapshot: &Snapshot) -> Finding {
     let pods = waiting_pods(claim, snapshot);
     let waiting = match pods.len() {
         0 => String::new(),
-        n => format!(" ({} for it)", if n == 1 { "1 pod waits".to_owned() } else { format!("{n} pods wait") }),
+        1 => ", and 1 pod waits for it".to_owned(),
+        n => format!(", and {n} pods wait for it"),
     };
     let (workload, _) = home(claim, snapshot);
-    let subject = if workload.kind == "StatefulSet" {
-        format!("waits for claim {}: ", claim.metadata.name)
-    } else {
-        String::new()
+    let whose =
+        if workload.kind == "StatefulSet" { format!(" for claim {}", claim.metadata.name) } else { String::new() };
+    let said = match missing_class(&event.message) {
+        Some(class) => format!("StorageClass `{class}` does not exist"),
+        None => event.message.trim().to_owned(),
     };
     Finding {
         failure: ID,
         workload,
         container: None,
-        symptom: format!("{subject}gets no volume: {}{waiting}", event.message.trim()),
+        symptom: format!("gets no volume{whose}{waiting}: {said}"),
         since: claim.metadata.creation_timestamp,
         pods: pods.into_iter().map(pod_ref).collect(),
         shared: None,
@@ -140,16 +142,16 @@ fn missing_class(message: &str) -> Option<&str> {
 }
 
 fn said(evidence: &Evidence, event_text: &str) -> Vec<Option<Quote>> {
-    vec![evidence.quote(event_text.trim()), evidence.quote("phase=Pending")]
+    vec![evidence.quote(event_text.trim())]
 }
 
 fn grounds(evidence: &Evidence, claim: &Claim, text: &str) -> Vec<Ground> {
     let id = claim_ref(claim);
     let events = evidence.snapshot.events_about(&id);
     let times: i64 = events.filter(|e| e.message.contains(text)).map(|e| e.count).sum();
-    let mut grounds = vec![ground(STATUS_NAMES_IT, format!("the claim's event says: {text}"))];
+    let mut grounds = vec![ground(STATUS_NAMES_IT, "an event of the claim says why it has no volume")];
     if times >= 3 {
-        grounds.push(ground(REPEATED, format!("it was said {times} times")));
+        grounds.push(ground(REPEATED, format!("it said so {times} times")));
     }
     grounds
 }
@@ -165,7 +167,8 @@ fn waiting_note(claim: &Claim, snapshot: &Snapshot) -> Option<String> {
 fn class_missing(evidence: &Evidence, claim: &Claim, class: &str) -> Diagnosis {
     let snapshot = &*evidence.snapshot;
     let (id, path) = home(claim, snapshot);
-    let cause = format!("claim {} asks for StorageClass {class}, which does not exist", claim.metadata.name);
+    let cause =
+        format!("`storageClassName` of claim {} is `{class}`, and the cluster has no such class", claim.metadata.name);
     let text = format!("storageclass.storage.k8s.io \"{class}\" not found");
     let mut quotes = said(evidence, &text);
     quotes.push(evidence.quote(&format!("storageClassName={class}")));
@@ -174,33 +177,33 @@ fn class_missing(evidence: &Evidence, claim: &Claim, class: &str) -> Diagnosis {
     let classes = snapshot.names_of("StorageClass", None);
     let near = if known { nearest(class, classes.iter().copied()) } else { Near::None };
     let mut diagnosis = if let Near::One(near) = near {
-        grounds.push(ground(ONE_CANDIDATE, format!("{near} is the only StorageClass with nearly that name")));
+        grounds.push(ground(ONE_CANDIDATE, format!("`{near}` is the only StorageClass with nearly that name")));
         if snapshot
             .claims
             .iter()
             .any(|c| c.spec.storage_class_name.as_ref() == Some(&near) && c.status.phase.as_deref() == Some("Bound"))
         {
-            grounds.push(ground(AGREES, format!("another claim got a volume of class {near}")));
+            grounds.push(ground(AGREES, "another claim got a volume of that class"));
         }
         let changes = vec![set(&id, path, class, near.as_str())];
         let hold = if id.kind == "StatefulSet" {
-            "`volumeClaimTemplates` and the class of a claim cannot be changed in place: the StatefulSet and the pending claim must be deleted and made again"
+            "`volumeClaimTemplates` and the class of a claim cannot be changed in place: somebody must delete the StatefulSet and the pending claim for them to be made again"
         } else {
-            "the class of a claim cannot be changed in place: the pending claim must be deleted and made again (it holds no data yet)"
+            "the class of a claim cannot be changed in place: somebody must delete the pending claim, which holds no data yet, for it to be made again"
         };
-        let help = format!("ask for StorageClass {near}");
+        let help = format!("ask for StorageClass `{near}`");
         rule(cause, quotes, grounds, Cure::Repair { changes, help, hold: Some(hold.to_owned()) })
     } else {
         let why = if known {
-            format!("no single StorageClass has nearly that name; there are {}", listed(classes))
+            format!("which class was meant cannot be told: there are {}", listed(classes))
         } else {
-            "which class was meant cannot be told: the list of StorageClasses was not read".to_owned()
+            "which class was meant cannot be told: the StorageClasses were not read".to_owned()
         };
         person(cause, quotes, grounds, why, vec![next::list("StorageClass", None), next::describe(&claim_ref(claim))])
     };
     diagnosis.notes.extend(waiting_note(claim, snapshot));
     if !known {
-        diagnosis.unchecked.push("the StorageClasses that exist: the snapshot holds no list of them".to_owned());
+        diagnosis.unchecked.push("which StorageClasses exist: they were not read".to_owned());
     }
     diagnosis
 }
@@ -208,11 +211,17 @@ fn class_missing(evidence: &Evidence, claim: &Claim, class: &str) -> Diagnosis {
 /// No class set and no volume that fits, or a provisioner that refuses: sizes, modes and zones are decisions.
 fn told(evidence: &Evidence, claim: &Claim, event: &Event) -> Diagnosis {
     let text = event.message.trim();
-    let cause = format!("claim {} gets no volume: {text}", claim.metadata.name);
-    let why = if event.reason == "FailedBinding" {
-        "no volume fits the claim and no StorageClass makes one; which storage it is to use is a decision"
+    let name = &claim.metadata.name;
+    let (cause, why) = if event.reason == "FailedBinding" {
+        (
+            format!("claim {name} names no StorageClass, none is the default, and no free volume fits"),
+            "which storage the claim is to use is a decision",
+        )
     } else {
-        "the provisioner refuses, and no field of the claim is named as the cause"
+        (
+            format!("the provisioner refuses to make a volume for claim {name}"),
+            "sizes, access modes and zones are decisions, and no field of the claim is named",
+        )
     };
     let commands =
         vec![next::describe(&claim_ref(claim)), next::list("StorageClass", None), next::list("PersistentVolume", None)];
@@ -264,7 +273,7 @@ mod tests {
         assert!(changes(&work(ID.0, &two, &[]).1).is_empty());
         let blind = json!([taken(), claim("data", "fast-sdd"), refused("data", "fast-sdd")]);
         let diagnosis = work(ID.0, &blind, &[]).1.unwrap();
-        assert!(diagnosis.unchecked[0].contains("no list"));
+        assert!(diagnosis.unchecked[0].contains("not read"));
     }
 
     #[test]

@@ -90,15 +90,21 @@ fn finding(failed: &FailedCreate, snapshot: &Snapshot) -> Option<Finding> {
     let refusal = Refusal::parse(&failed.message)?;
     let namespace = failed.workload.ns().to_owned();
     let quota = refusal.quota();
-    let has = snapshot.pods_of(&failed.workload).count();
+    let has = made(snapshot, &failed.workload);
     let symptom = match &refusal {
         Refusal::Exceeded { asked, .. } => {
-            let resources: Vec<&str> = asked.iter().map(|a| a.resource).collect();
             let wants = snapshot.workload(&failed.workload).and_then(|w| w.spec.replicas);
-            let of = wants.map(|wants| format!(" ({has} of {} made)", plural(wants, "pod"))).unwrap_or_default();
-            format!("gets no more pods: quota {quota} is used up for {}{of}", resources.join(" and "))
+            let of = match (has, wants) {
+                (0, Some(1)) => "does not get its pod".to_owned(),
+                (0, Some(wants)) => format!("gets none of its {wants} pods"),
+                (has, Some(wants)) if has < wants => format!("gets no more than {has} of {wants} pods"),
+                _ => "gets no new pods".to_owned(),
+            };
+            format!("{of}: quota `{quota}` {}", no_room(asked))
         }
-        Refusal::Unset { fields, .. } => format!("gets no pods: quota {quota} asks for {}", fields.join(" and ")),
+        Refusal::Unset { fields, .. } => {
+            format!("gets no pods: quota `{quota}` counts {}, which is not set", fields.join(" and "))
+        }
     };
     Some(Finding {
         failure: ID,
@@ -111,6 +117,52 @@ fn finding(failed: &FailedCreate, snapshot: &Snapshot) -> Option<Finding> {
     })
 }
 
+/// The pods that a workload has, by its controllers' own count or by what was seen.
+fn made(snapshot: &Snapshot, workload: &ObjectRef) -> i64 {
+    let own = snapshot.workload(workload).and_then(|w| w.status.replicas).unwrap_or(0);
+    let children: i64 = snapshot.children_of(workload).filter_map(|set| set.status.replicas).sum();
+    let seen = i64::try_from(snapshot.pods_of(workload).count()).unwrap_or(i64::MAX);
+    own.max(children).max(seen)
+}
+
+/// `has no room for another pod`, `is short of requests.memory`
+fn no_room(asked: &[Asked<'_>]) -> String {
+    let resources: Vec<&str> = asked.iter().map(|a| a.resource).filter(|r| !is_pods(r)).collect();
+    if resources.is_empty() {
+        return "has no room for another pod".to_owned();
+    }
+    format!("is short of {}", resources.join(" and "))
+}
+
+fn is_pods(resource: &str) -> bool {
+    matches!(resource, "pods" | "count/pods")
+}
+
+/// What is asked for and what is left, in numbers.
+fn arithmetic(asked: &[Asked<'_>], quota: &str, namespace: &str) -> String {
+    if let [Asked { resource, used, limited, .. }] = asked
+        && is_pods(resource)
+    {
+        return format!("quota `{quota}` allows {limited} pods in namespace {namespace}, and {used} are there");
+    }
+    let part = |a: &Asked<'_>| {
+        let of = if is_pods(a.resource) { String::new() } else { format!(" of {}", a.resource) };
+        let [requested, used, limited] = [a.requested, a.used, a.limited].map(|text| amount(a.resource, text));
+        format!("{requested}{of} ({used} of {limited} in use)")
+    };
+    let parts: Vec<String> = asked.iter().map(part).collect();
+    format!("a pod asks for {}, and quota `{quota}` of namespace {namespace} has no room for that", parts.join(" and "))
+}
+
+/// A quantity as a person would write it.
+fn amount(resource: &str, text: &str) -> String {
+    let is_bytes = resource.ends_with("memory") || resource.ends_with("storage");
+    match Quantity::parse(text) {
+        Some(quantity) if is_bytes => quantity.rounded(),
+        _ => text.to_owned(),
+    }
+}
+
 fn plural(n: i64, noun: &str) -> String {
     count(usize::try_from(n).unwrap_or(0), noun)
 }
@@ -120,7 +172,7 @@ fn because(evidence: &Evidence, failed: &FailedCreate) -> Vec<Option<Quote>> {
 }
 
 fn grounds(failed: &FailedCreate) -> Vec<Ground> {
-    let mut grounds = vec![ground(STATUS_NAMES_IT, "the API server names the quota and the numbers")];
+    let mut grounds = vec![ground(STATUS_NAMES_IT, "the API server names the quota and its numbers")];
     if failed.times >= 3 {
         grounds.push(ground(REPEATED, format!("it refused {} times", failed.times)));
     }
@@ -130,16 +182,12 @@ fn grounds(failed: &FailedCreate) -> Vec<Ground> {
 fn exceeded(evidence: &Evidence, failed: &FailedCreate, quota: &str, asked: &[Asked<'_>]) -> Diagnosis {
     let snapshot = &*evidence.snapshot;
     let namespace = failed.workload.ns();
-    let parts: Vec<String> = asked
-        .iter()
-        .map(|a| format!("a pod asks for {}={}, {} of {} is used", a.resource, a.requested, a.used, a.limited))
-        .collect();
-    let cause = format!("quota {quota} of namespace {namespace} has no room for another pod: {}", parts.join("; "));
+    let cause = arithmetic(asked, quota, namespace);
     // Of several workloads that share the quota none is known to be the one that grew too large.
     if evidence.incident.workloads().len() == 1 {
         let resource =
             |a: &Asked<'_>| a.resource.trim_start_matches("requests.").trim_start_matches("limits.").to_owned();
-        let counted: Vec<String> = asked.iter().map(resource).filter(|r| r != "pods").collect();
+        let counted: Vec<String> = asked.iter().map(resource).filter(|r| !is_pods(r)).collect();
         let blamed = |path: &FieldPath| counted.iter().any(|resource| nodes::is_of(path, resource));
         let was = |was: &str| format!("{cause}; {was}");
         let back = went_back(evidence, &failed.workload, blamed, was, because(evidence, failed), grounds(failed));
@@ -147,26 +195,23 @@ fn exceeded(evidence: &Evidence, failed: &FailedCreate, quota: &str, asked: &[As
             return noted(back, snapshot, &failed.workload, asked);
         }
     }
-    let why =
-        "fewer replicas, smaller requests, a larger quota or less of something else would do, and which is a decision";
+    let only_pods = asked.iter().all(|a| is_pods(a.resource));
+    let smaller = if only_pods { "" } else { " smaller requests," };
+    let why = format!("fewer replicas,{smaller} a larger quota or less of something else would do: that is a decision");
     let commands =
         vec![format!("kubectl describe resourcequota {quota} -n {namespace}"), next::describe(&failed.workload)];
-    let diagnosis = person(cause, because(evidence, failed), grounds(failed), why.to_owned(), commands);
+    let diagnosis = person(cause, because(evidence, failed), grounds(failed), why, commands);
     noted(diagnosis, snapshot, &failed.workload, asked)
 }
 
 /// The arithmetic: what is wanted, what would fit, and who uses how much.
 fn noted(mut diagnosis: Diagnosis, snapshot: &Snapshot, workload: &ObjectRef, asked: &[Asked<'_>]) -> Diagnosis {
     let wants = snapshot.workload(workload).and_then(|w| w.spec.replicas);
-    let has = i64::try_from(snapshot.pods_of(workload).count()).unwrap_or(i64::MAX);
+    let has = made(snapshot, workload);
     let room = asked.iter().filter_map(more_pods).min();
     if let (Some(wants), Some(room)) = (wants, room) {
-        diagnosis.notes.push(format!(
-            "{workload} wants {}, has {has}, and {} more would fit: {} in all",
-            plural(wants, "replica"),
-            if room == 0 { "none".to_owned() } else { room.to_string() },
-            has.saturating_add(room)
-        ));
+        let more = if room == 0 { "none more would fit".to_owned() } else { format!("{room} more would fit") };
+        diagnosis.notes.push(format!("{} wanted, {has} there, {more}", plural(wants, "replica")));
     }
     for asked in asked {
         let mut users: Vec<(Quantity, String)> = snapshot
@@ -176,9 +221,11 @@ fn noted(mut diagnosis: Diagnosis, snapshot: &Snapshot, workload: &ObjectRef, as
             .filter(|(quantity, _)| !quantity.is_zero())
             .collect();
         users.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-        let users: Vec<String> = users.iter().take(8).map(|(quantity, who)| format!("{who} {quantity}")).collect();
+        let told =
+            |(quantity, who): &(Quantity, String)| format!("{who} {}", amount(asked.resource, &quantity.to_string()));
+        let users: Vec<String> = users.iter().take(8).map(told).collect();
         if !users.is_empty() {
-            diagnosis.notes.push(format!("who uses {}: {}", asked.resource, users.join(", ")));
+            diagnosis.notes.push(format!("{} in use: {}", asked.resource, users.join(", ")));
         }
     }
     diagnosis
@@ -203,7 +250,7 @@ fn more_pods(asked: &Asked<'_>) -> Option<i64> {
 /// What a workload's pods take of a resource, by its template.
 fn uses(snapshot: &Snapshot, workload: &ObjectRef, pods: usize, resource: &str) -> Option<Quantity> {
     let pods = u32::try_from(pods).ok()?;
-    if matches!(resource, "pods" | "count/pods") {
+    if is_pods(resource) {
         return Quantity::parse(&pods.to_string());
     }
     let template = Template::of(snapshot, workload)?;
@@ -218,7 +265,7 @@ fn uses(snapshot: &Snapshot, workload: &ObjectRef, pods: usize, resource: &str) 
 
 /// The quota counts what the pod leaves open: the fields must be set.
 fn unset(evidence: &Evidence, failed: &FailedCreate, quota: &str, fields: &[&str]) -> Diagnosis {
-    let cause = format!("quota {quota} counts {}, and the pod does not set it", fields.join(" and "));
+    let cause = format!("quota `{quota}` counts {}, so every container must set it", fields.join(" and "));
     let blamed = |path: &FieldPath| path.to_string().contains(".resources");
     let was = |was: &str| format!("{cause}; {was}");
     let back = went_back(evidence, &failed.workload, blamed, was, because(evidence, failed), grounds(failed));
@@ -227,12 +274,12 @@ fn unset(evidence: &Evidence, failed: &FailedCreate, quota: &str, fields: &[&str
     }
     if let Some((changes, from)) = as_sibling(evidence, &failed.workload, fields) {
         let mut all = grounds(failed);
-        all.push(ground(AGREES, format!("container `{from}` of the same pod sets them")));
-        let help = format!("set {} as container `{from}` has it", fields.join(" and "));
-        let hold = Some(format!("how much it needs is not known: the values are those of `{from}`"));
+        all.push(ground(AGREES, format!("`{from}` of the same pod sets it")));
+        let help = format!("set {}, as `{from}` has it", fields.join(" and "));
+        let hold = Some(format!("how much is needed is not known: the value is that of `{from}`"));
         return rule(cause, because(evidence, failed), all, Cure::Repair { changes, help, hold });
     }
-    let why = "how much it needs is a decision; no earlier revision and no container beside it says".to_owned();
+    let why = "how much is a decision: no earlier revision says, and no container beside it".to_owned();
     let commands = vec![
         format!("kubectl describe resourcequota {quota} -n {}", failed.workload.ns()),
         next::yaml(&failed.workload),
@@ -293,8 +340,8 @@ mod tests {
         assert_eq!(incident.shared, Some(Shared::Quota { namespace: "shop".into(), name: "few".into() }));
         let diagnosis = diagnosis.unwrap();
         assert!(diagnosis.changes().is_empty());
-        assert!(diagnosis.cause.contains("3 of 3 is used"), "{}", diagnosis.cause);
-        assert!(diagnosis.notes[0].contains("wants 5 replicas"), "{:?}", diagnosis.notes);
+        assert!(diagnosis.cause.contains("allows 3 pods"), "{}", diagnosis.cause);
+        assert!(diagnosis.notes[0].contains("5 replicas wanted"), "{:?}", diagnosis.notes);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::detect::{Claims, FailedCreate, count, failed_creates};
 use crate::diagnose::changes::{add, plain, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
-use crate::diagnose::template::{Part, Template};
+use crate::diagnose::template::Template;
 use crate::diagnose::{next, nodes, person, rule, went_back};
 use crate::failures::Failure;
 use crate::quantity::Quantity;
@@ -32,6 +32,9 @@ static REFERENCE: LazyLock<Regex> = LazyLock::new(|| {
 });
 static WEBHOOK: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"failed calling webhook "(?<name>[^"]+)""#).expect("a constant pattern"));
+static SERVICE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"https://(?<name>[a-z0-9-]+)\.(?<namespace>[a-z0-9-]+)\.svc\b").expect("a constant pattern")
+});
 static STANDARD: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"violates PodSecurity "(?<standard>[^"]+)": "#).expect("a constant pattern"));
 static CONTAINERS: LazyLock<Regex> =
@@ -77,11 +80,24 @@ fn finding(failed: FailedCreate) -> Finding {
     }
 }
 
-/// The refusal, without the list of all that Pod Security demands.
+/// The refusal in a few words, where it is a known one.
 fn short(message: &str) -> String {
+    if let Some((kind, wanted)) = missing(message) {
+        return format!("{kind} `{wanted}` does not exist");
+    }
+    if let Some(found) = WEBHOOK.captures(message) {
+        return format!("admission webhook {} fails to answer", &found["name"]);
+    }
     let Some(found) = STANDARD.captures(message) else { return message.to_owned() };
     let demands = found.get(0).map_or(0, |all| clauses(&message[all.end()..]).len());
-    format!("violates PodSecurity \"{}\" in {}", &found["standard"], count(demands, "point"))
+    format!("they violate Pod Security `{}` in {}", &found["standard"], count(demands, "point"))
+}
+
+/// The kind and the name of what a refusal says does not exist.
+fn missing(message: &str) -> Option<(&'static str, &str)> {
+    let found = REFERENCE.captures(message)?;
+    let kinds = [("account", "ServiceAccount"), ("priority", "PriorityClass"), ("runtime", "RuntimeClass")];
+    kinds.into_iter().find_map(|(group, kind)| Some((kind, found.name(group)?.as_str())))
 }
 
 /// What the rules of this failure look at.
@@ -111,19 +127,17 @@ impl Facts<'_> {
 
 /// A name in the pod's specification that stands for nothing: ServiceAccount, PriorityClass, RuntimeClass.
 fn reference(facts: &Facts<'_>) -> Option<Diagnosis> {
-    let found = REFERENCE.captures(&facts.said)?;
+    let (kind, wanted) = missing(&facts.said)?;
     let workload = facts.workload();
-    let here = workload.namespace.as_deref();
-    let (kind, field, scope, wanted) = [
-        ("account", "ServiceAccount", "serviceAccountName", here),
-        ("priority", "PriorityClass", "priorityClassName", None),
-        ("runtime", "RuntimeClass", "runtimeClassName", None),
-    ]
-    .into_iter()
-    .find_map(|(group, kind, field, scope)| Some((kind, field, scope, found.name(group)?.as_str())))?;
+    let (field, scope) = match kind {
+        "ServiceAccount" => ("serviceAccountName", workload.namespace.as_deref()),
+        "PriorityClass" => ("priorityClassName", None),
+        _ => ("runtimeClassName", None),
+    };
     let snapshot = &*facts.evidence.snapshot;
-    let cause = format!("the pod names {kind} {wanted}, which does not exist");
-    let mut grounds = vec![ground(STATUS_NAMES_IT, format!("the API server says that {kind} {wanted} is not found"))];
+    let place = scope.map_or("the cluster".to_owned(), |namespace| format!("namespace {namespace}"));
+    let cause = format!("`{field}` is `{wanted}`, and {place} has no {kind} of that name");
+    let mut grounds = vec![ground(STATUS_NAMES_IT, format!("the API server names the {kind}"))];
     let inner = FieldPath::keys(&["spec", field]);
     if let Some(back) = facts.back(|path| *path == inner, &cause, &grounds) {
         return Some(back);
@@ -131,23 +145,18 @@ fn reference(facts: &Facts<'_>) -> Option<Diagnosis> {
     let names = snapshot.names_of(kind, scope);
     let known = snapshot.kinds.contains(kind);
     let Near::One(near) = nearest(wanted, names.iter().copied()) else {
-        let why = if known {
-            format!(
-                "{kind} {wanted} must be made, or another one named: no single one has nearly that name; there are {}",
-                listed(names)
-            )
-        } else {
-            format!("{kind} {wanted} must be made, or another one named; which exist was not read")
-        };
+        let which =
+            if known { format!("{place} has {}", listed(names)) } else { "those that exist were not read".to_owned() };
+        let why = format!("either it must be made, or another one was meant: {which}");
         let commands = vec![next::list(kind, scope), next::yaml(workload)];
         return Some(person(cause, facts.because(), grounds, why, commands));
     };
-    grounds.push(ground(ONE_CANDIDATE, format!("{near} is the only {kind} with nearly that name")));
+    grounds.push(ground(ONE_CANDIDATE, format!("`{near}` is the only {kind} with nearly that name")));
     if workload.name == near {
-        grounds.push(ground(AGREES, format!("{kind} and workload have the same name")));
+        grounds.push(ground(AGREES, "the workload has that name, too"));
     }
     let changes = vec![set(workload, facts.template.path(&inner), wanted, near.as_str())];
-    let cure = Cure::Repair { changes, help: format!("name {kind} {near}"), hold: None };
+    let cure = Cure::Repair { changes, help: format!("name {kind} `{near}`"), hold: None };
     Some(rule(cause, facts.because(), grounds, cure))
 }
 
@@ -156,15 +165,12 @@ fn bounds(facts: &Facts<'_>) -> Option<Diagnosis> {
     let broken: Vec<Captures<'_>> = BOUND.captures_iter(&facts.said).collect();
     let first = broken.first()?;
     let cause = broken.iter().map(|b| in_words(b)).collect::<Vec<_>>().join("; ");
-    let mut grounds = vec![ground(
-        STATUS_NAMES_IT,
-        format!("the API server names the bound {} and the value {}", &first["bound"], &first["value"]),
-    )];
+    let mut grounds = vec![ground(STATUS_NAMES_IT, "the API server names the bound and the value")];
     let blamed = |path: &FieldPath| broken.iter().any(|b| nodes::is_of(path, &b["resource"]));
     if let Some(back) = facts.back(blamed, &cause, &grounds) {
         return Some(back);
     }
-    let fixes: Result<Vec<(Change, String)>, String> = broken.iter().map(|b| bound(facts, b)).collect();
+    let fixes: Result<Vec<(Vec<Change>, String)>, String> = broken.iter().map(|b| bound(facts, b)).collect();
     let fixes = match fixes {
         Ok(fixes) => fixes,
         Err(why) => {
@@ -172,20 +178,20 @@ fn bounds(facts: &Facts<'_>) -> Option<Diagnosis> {
             return Some(person(cause, facts.because(), grounds, why, vec![limits, next::yaml(facts.workload())]));
         }
     };
-    let (changes, said): (Vec<Change>, Vec<String>) = fixes.into_iter().unzip();
+    let (changes, said): (Vec<Vec<Change>>, Vec<String>) = fixes.into_iter().unzip();
+    let changes = changes.into_iter().flatten().collect();
     grounds.push(ground(ONE_CANDIDATE, said.join("; ")));
     grounds.extend(range_agrees(facts, first));
     let lowered = &first["side"] == "maximum";
     if lowered {
-        grounds.push(doubt(5, "whether it does with less is not known"));
+        grounds.push(doubt(5, "it may need more"));
     }
     let word = if lowered { "lower" } else { "raise" };
-    let help = format!("{word} the {} to {}", &first["which"], &first["bound"]);
+    let help = broken.iter().map(|b| format!("the {} {} to {}", &b["resource"], &b["which"], &b["bound"]));
+    let help = format!("{word} {}", help.collect::<Vec<_>>().join(" and "));
     let mut diagnosis = rule(cause, facts.because(), grounds, Cure::Repair { changes, help, hold: None });
     if lowered {
-        diagnosis
-            .unchecked
-            .push(format!("whether the container does with {} of {}", &first["bound"], &first["resource"]));
+        diagnosis.unchecked.push(format!("whether {} of {} is enough", &first["bound"], &first["resource"]));
     }
     Some(diagnosis)
 }
@@ -202,42 +208,36 @@ fn in_words(broken: &Captures<'_>) -> String {
     )
 }
 
-/// The one container with that value gets the bound, if its other side leaves room.
-fn bound(facts: &Facts<'_>, broken: &Captures<'_>) -> Result<(Change, String), String> {
+/// Every container with that value breaks the bound, and gets it, if its other side leaves room. The API server says
+/// the same of several containers once.
+fn bound(facts: &Facts<'_>, broken: &Captures<'_>) -> Result<(Vec<Change>, String), String> {
     let (resource, which, value) = (&broken["resource"], &broken["which"], &broken["value"]);
     if &broken["per"] == "Pod" {
-        return Err("the bound is for the whole pod: which container is to get by with less is a decision".to_owned());
+        return Err("the bound is for the whole pod: which container is to change is a decision".to_owned());
     }
     let (Some(bound), Some(is)) = (Quantity::parse(&broken["bound"]), Quantity::parse(value)) else {
         return Err(format!("{value} or {} is no quantity", &broken["bound"]));
     };
+    let (own, other) = if which == "limit" { ("limits", "requests") } else { ("requests", "limits") };
     let containers = facts.template.containers();
-    let field = |c: &Part<'_>, which: &str| {
-        let map = c.get("resources")?.get(which)?;
-        let part = map.key(resource)?;
-        Some((part.path.clone(), part.value.clone()))
-    };
-    let which = format!("{which}s");
-    let own: Vec<_> = containers
-        .iter()
-        .filter_map(|c| Some((c, field(c, &which)?)))
-        .filter(|(_, (_, value))| Quantity::of(value) == Some(is))
-        .collect();
-    let [(container, (path, from))] = own.as_slice() else {
-        return Err(format!(
-            "{} containers have {which}.{resource} {value} in the workload, so the one cannot be told",
-            own.len()
-        ));
-    };
-    let other = if which == "limits" { "requests" } else { "limits" };
-    let other = field(container, other).and_then(|(_, v)| Quantity::of(&v));
-    let fits = other.is_none_or(|other| if which == "limits" { other <= bound } else { other >= bound });
-    if !fits {
-        return Err(format!("the bound {bound} and the container's other {resource} value contradict each other"));
+    let (mut changes, mut names) = (Vec::new(), Vec::new());
+    for container in &containers {
+        let field = |side: &str| container.get("resources")?.get(side)?.key(resource);
+        let Some(part) = field(own).filter(|part| Quantity::of(part.value) == Some(is)) else { continue };
+        let room = field(other).and_then(|part| Quantity::of(part.value));
+        if room.is_some_and(|room| if which == "limit" { room > bound } else { room < bound }) {
+            let name = container.name();
+            return Err(format!("`{name}` has {other}.{resource} beyond {bound}, too, and one change is not enough"));
+        }
+        let to = bound.like(&plain(part.value));
+        changes.push(set(facts.workload(), part.path.clone(), part.value.clone(), to));
+        names.push(container.name());
     }
-    let to = bound.like(&plain(from));
-    let said = format!("`{}` is the only container with {which}.{resource} {value}", container.name());
-    Ok((set(facts.workload(), path.clone(), from.clone(), to), said))
+    match names.as_slice() {
+        [] => Err(format!("no container of the workload has {own}.{resource} {value}: a default or a webhook sets it")),
+        [only] => Ok((changes, format!("only `{only}` has {own}.{resource} {value}"))),
+        all => Ok((changes, format!("{} have {own}.{resource} {value}", listed(all.iter().copied())))),
+    }
 }
 
 fn range_agrees(facts: &Facts<'_>, broken: &Captures<'_>) -> Option<Ground> {
@@ -255,27 +255,37 @@ fn range_agrees(facts: &Facts<'_>, broken: &Captures<'_>) -> Option<Ground> {
 /// Pod Security names each field to set; all of them tighten.
 fn pod_security(facts: &Facts<'_>) -> Option<Diagnosis> {
     let found = STANDARD.captures(&facts.said)?;
-    let cause =
-        format!("the namespace demands Pod Security {}, and the pod does not set what it asks for", &found["standard"]);
-    let demands = clauses(&facts.said[found.get(0)?.end()..]);
+    let head = found.get(0)?;
+    let demands = clauses(&facts.said[head.end()..]);
+    let open: Vec<&str> = demands.iter().map(|demand| demand.split(" (").next().unwrap_or(demand)).collect();
+    let cause = format!(
+        "namespace {} enforces Pod Security `{}`, which objects to {}",
+        facts.workload().ns(),
+        &found["standard"],
+        open.join(", ")
+    );
+    let quotes = || vec![facts.evidence.quote(head.as_str().trim_end_matches([':', ' ']))];
     let grounds = vec![
         ground(STATUS_NAMES_IT, "the API server names each field and its value"),
-        ground(AGREES, "each of them tightens"),
+        ground(AGREES, "each of them only tightens"),
     ];
     let mut changes = Vec::new();
     for demand in &demands {
         let Some(more) = tighten(facts, demand) else {
-            let why = format!("what is demanded is not one field to add: {demand}");
+            let why = format!("not every demand is one field to add: {demand}");
             let commands =
                 vec![next::yaml(facts.workload()), format!("kubectl get namespace {} -o yaml", facts.workload().ns())];
-            return Some(person(cause, facts.because(), grounds, why, commands));
+            return Some(person(cause, quotes(), grounds, why, commands));
         };
         changes.extend(more);
     }
-    let hold = "the image must be able to run that way (not as root, without capabilities), which nothing here shows";
-    let cure =
-        Cure::Repair { changes, help: format!("set what {} demands", &found["standard"]), hold: Some(hold.to_owned()) };
-    Some(rule(cause, facts.because(), grounds, cure))
+    let hold = "whether the image can run that way (not as root, without capabilities) is not to be seen here";
+    let cure = Cure::Repair {
+        changes,
+        help: format!("set the {} that `{}` demands", count(demands.len(), "field"), &found["standard"]),
+        hold: Some(hold.to_owned()),
+    };
+    Some(rule(cause, quotes(), grounds, cure))
 }
 
 /// The demands of a text like `a != false (container "x" must set ...), b (...)`: split at commas outside of brackets.
@@ -329,20 +339,27 @@ fn told(evidence: &Evidence, failed: &FailedCreate) -> Diagnosis {
     let grounds = vec![ground(STATUS_NAMES_IT, "the API server says why it refuses")];
     let mut commands = vec![next::describe(&failed.workload)];
     let (cause, why) = if let Some(found) = WEBHOOK.captures(message) {
-        commands.push("kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations".to_owned());
-        let name = &found["name"];
+        let (name, service) = (&found["name"], SERVICE.captures(message));
+        commands = match &service {
+            Some(service) => vec![
+                format!("kubectl get pods,endpointslices -n {}", &service["namespace"]),
+                format!("kubectl describe service {} -n {}", &service["name"], &service["namespace"]),
+            ],
+            None => vec!["kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations".to_owned()],
+        };
+        let who = service.map_or("it".to_owned(), |s| format!("Service {}/{}", &s["namespace"], &s["name"]));
         (
-            format!("admission webhook {name} does not answer, so no pod can be made: {message}"),
-            "the webhook or the service behind it is broken, and no line of this workload is".to_owned(),
+            format!("every pod here must pass admission webhook {name}, and {who} does not answer"),
+            "the webhook or the Service behind it is to be mended, and no line of this workload is wrong".to_owned(),
         )
     } else if message.contains("denied the request") {
         (
-            format!("a policy of the cluster refuses the pod: {message}"),
+            "a policy of the cluster refuses the pod".to_owned(),
             "what the policy asks for is not named as one field and its value".to_owned(),
         )
     } else {
         commands.push(format!("kubectl get events -n {namespace} --field-selector reason=FailedCreate"));
-        (format!("the API server refuses the pod: {message}"), "no rule knows this refusal".to_owned())
+        ("the API server refuses the pod".to_owned(), "no rule knows this refusal".to_owned())
     };
     person(cause, vec![evidence.quote(message)], grounds, why, commands)
 }
@@ -400,11 +417,13 @@ mod tests {
     }
 
     #[test]
-    fn two_such_containers_or_a_request_above_the_bound_are_a_persons() {
+    fn both_of_two_such_containers_change_and_a_request_above_the_bound_is_a_persons() {
         let two = work(ID.0, &cluster(&memory(&["256Mi", "256Mi"], "64Mi"), MAXIMUM, &[]), &[]).1;
-        assert!(changes(&two).is_empty());
+        assert_eq!(changes(&two).len(), 2);
         let above = work(ID.0, &cluster(&memory(&["256Mi"], "200Mi"), MAXIMUM, &[]), &[]).1;
         assert!(changes(&above).is_empty());
+        let pod = "maximum memory usage per Pod is 128Mi, but limit is 320Mi";
+        assert!(changes(&work(ID.0, &cluster(&memory(&["64Mi", "256Mi"], "64Mi"), pod, &[]), &[]).1).is_empty());
     }
 
     #[test]

@@ -6,11 +6,11 @@ use serde_json::Value;
 use crate::case::{
     Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Pod, Quote, Snapshot, Timestamp, Workload,
 };
-use crate::detect::{Claims, counts, pod_ref};
+use crate::detect::{Claims, count, counts, pod_ref};
 use crate::diagnose::assemble::newest_pods;
 use crate::diagnose::confidence::{ONLY_DIFFERENCE, STATUS_NAMES_IT, ground};
 use crate::diagnose::history::{Difference, Healthy, Revert, revert};
-use crate::diagnose::{next, person, rule};
+use crate::diagnose::{back_in_words, next, person, rule};
 use crate::failures::Failure;
 use crate::review::policy::Policy;
 
@@ -41,7 +41,9 @@ impl Failure for RolloutStuck {
         let workload = snapshot.workload(id)?;
         if let Some(why) = ready_and_waiting(snapshot, workload) {
             let cause = "the new pods are ready, and the rollout waits all the same".to_owned();
-            return Some(person(cause, because(evidence), grounds(workload), why, commands(id)));
+            let mut commands = commands(id);
+            commands.push(format!("kubectl get pods,poddisruptionbudgets -n {}", id.ns()));
+            return Some(person(cause, because(evidence), grounds(workload), why, commands));
         }
         match revert(evidence, id, |_| true) {
             Revert::Established { changes, differences, healthy } if differences.len() == 1 => {
@@ -49,7 +51,7 @@ impl Failure for RolloutStuck {
                 grounds.push(healthy.ground.clone());
                 grounds.push(ground(ONLY_DIFFERENCE, format!("nothing else changed since {}", healthy.name)));
                 let cause = format!("the pods of the last change do not get ready: {}", words(&differences));
-                let help = format!("back to what {} had", healthy.name);
+                let help = back_in_words(&differences, &healthy.name);
                 let cure = Cure::Revert { changes, help, revision: healthy.name };
                 Some(rule(cause, because(evidence), grounds, cure))
             }
@@ -151,8 +153,8 @@ fn ready_and_waiting(snapshot: &Snapshot, workload: &Workload) -> Option<String>
     }
     let wait = workload.spec.min_ready_seconds.filter(|seconds| *seconds > 0);
     Some(wait.map_or_else(
-        || "a PodDisruptionBudget, old pods that do not end, or `maxUnavailable: 0` without room for one more pod can keep it; which is not to be seen".to_owned(),
-        |seconds| format!("they must stay ready for {seconds} s (`minReadySeconds`) to count"),
+        || "old pods that do not end, a PodDisruptionBudget, or `maxUnavailable: 0` without room for one more pod: which of them holds it is not to be seen".to_owned(),
+        |seconds| format!("a new pod counts only after it was ready for {seconds} s (`minReadySeconds`): is that longer than `progressDeadlineSeconds`?"),
     ))
 }
 
@@ -165,7 +167,7 @@ fn because(evidence: &Evidence) -> Vec<Option<Quote>> {
 
 fn grounds(workload: &Workload) -> Vec<Ground> {
     let said = if workload.kind == "Deployment" {
-        "the Deployment says that its deadline is exceeded"
+        "the Deployment says that its deadline has passed"
     } else {
         "pods of the new revision are not ready, and none was made for 10 minutes"
     };
@@ -184,8 +186,8 @@ fn several(evidence: &Evidence, workload: &Workload, differences: &[Difference],
     let id = workload.id();
     let cause = format!("the pods of the last change do not get ready; since {} {}", healthy.name, words(differences));
     let why = format!(
-        "{} fields changed since {}, and one alone is not established as the cause",
-        differences.len(),
+        "{} changed since {}, and nothing says which of them is the cause",
+        count(differences.len(), "field"),
         healthy.name
     );
     let mut commands = commands(&id);

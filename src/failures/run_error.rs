@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::case::{Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Quote, Snapshot};
-use crate::detect::{Claims, Container, Instance, age, container_of, containers, count, earliest, of_pods, pod_ref};
+use crate::detect::{Claims, Container, Instance, age, container_of, containers, earliest, of_pods, pod_ref};
 use crate::diagnose::confidence::{ONE_CANDIDATE, REPEATED, STATUS_NAMES_IT, ground};
 use crate::diagnose::near::{Near, nearest};
 use crate::diagnose::template::{Part, Template};
@@ -94,16 +94,14 @@ fn is_transient(message: &str) -> bool {
 fn finding(container: &Container<'_>, snapshot: &Snapshot) -> Option<Finding> {
     let failed: Vec<&Instance<'_>> = container.instances.iter().filter(|i| counts(container, i, snapshot)).collect();
     let (_, message) = failed_start(failed.first()?)?;
-    let times = usize::try_from(failed.iter().map(|i| i.ends()).max().unwrap_or(0)).unwrap_or(usize::MAX);
-    let tries = if times > 1 { format!(", tried {}", count(times, "time")) } else { String::new() };
     Some(Finding {
         failure: ID,
         workload: container.workload.clone(),
         container: Some(container.name.to_owned()),
         symptom: format!(
-            "cannot be started: {}{tries}{}",
-            Trouble::of(message).in_words(),
-            of_pods(failed.len(), container.instances.len())
+            "cannot be started{}: {}",
+            of_pods(failed.len(), container.instances.len()),
+            Trouble::of(message).in_words()
         ),
         since: earliest(failed.iter().map(|i| i.pod.status.start_time)),
         pods: failed.iter().map(|i| pod_ref(i.pod)).collect(),
@@ -200,7 +198,7 @@ impl<'e, 't> Start<'e, 't> {
     }
 
     fn grounds(&self) -> Vec<Ground> {
-        let mut grounds = vec![ground(STATUS_NAMES_IT, format!("the runtime says: {}", self.words))];
+        let mut grounds = vec![ground(STATUS_NAMES_IT, "the runtime says why it does not start")];
         if self.tries > 2 {
             grounds.push(ground(REPEATED, format!("it was tried {} times", self.tries)));
         }
@@ -208,7 +206,17 @@ impl<'e, 't> Start<'e, 't> {
     }
 
     fn cause(&self) -> String {
-        format!("`{}` cannot be started: {}", self.container.name(), self.trouble.in_words())
+        let image = self.container.get("image").map(|image| image.shown()).unwrap_or_default();
+        match &self.trouble {
+            Trouble::NoProgram(program) => format!("image {image} has no program `{program}`"),
+            Trouble::NotExecutable(program) => format!("`{program}` lacks the right to be executed"),
+            Trouble::Format => format!("image {image} is built for another architecture than the node's"),
+            Trouble::NoWorkingDirectory => format!("image {image} has no such directory"),
+            Trouble::Mount => "a file and a directory stand against each other".to_owned(),
+            Trouble::Hook => "a lifecycle hook fails".to_owned(),
+            Trouble::Memory => "the memory limit is too small even for the start".to_owned(),
+            Trouble::Other => "the runtime refuses to start it".to_owned(),
+        }
     }
 
     /// Back to what started in the last healthy revision.
@@ -249,9 +257,10 @@ impl<'e, 't> Start<'e, 't> {
             }
         }
         let [(part, map, Near::One(file))] = wrong.as_slice() else { return None };
-        let cause = format!("{}; ConfigMap {map} has no `{}`, but `{file}`", self.cause(), part.shown());
+        let cause = format!("`subPath` asks ConfigMap {map} for `{}`, and the file is called `{file}`", part.shown());
         let mut grounds = self.grounds();
-        grounds.push(ground(ONE_CANDIDATE, format!("exactly one file of ConfigMap {map} is nearly the same: {file}")));
+        grounds
+            .push(ground(ONE_CANDIDATE, format!("`{file}` is the only file of ConfigMap {map} with nearly that name")));
         let changes = vec![part.set(&template.workload, file.as_str())];
         let cure = Cure::Repair { changes, help: format!("mount the file {file}"), hold: None };
         Some(rule(cause, self.because(), grounds, cure))
@@ -275,39 +284,39 @@ impl<'e, 't> Start<'e, 't> {
         let image = self.container.get("image").map(|image| image.shown()).unwrap_or_default();
         let (why, next) = match &self.trouble {
             Trouble::NoProgram(_) => (
-                "which program of the image was meant is not in the evidence, and no healthy revision tells".to_owned(),
+                "which program was meant is not in the evidence, and no healthy revision tells",
                 format!("skopeo inspect --config docker://{image}   # Entrypoint and Cmd"),
             ),
             Trouble::NotExecutable(program) => (
-                format!("`{program}` lacks the right to be executed, in the image or in the volume that holds it"),
-                format!("make `{program}` executable where the image is built (chmod +x)"),
+                "the right is set where the file comes from: the image, or the volume that holds it",
+                format!(
+                    "make `{program}` executable where the image is built (chmod +x), or the volume's defaultMode 0755"
+                ),
             ),
             Trouble::Format => (
-                "the image is built for another architecture than the node's".to_owned(),
+                "the image can be built for that architecture, or the pod placed on another node",
                 "kubectl get nodes -L kubernetes.io/arch".to_owned(),
             ),
             Trouble::NoWorkingDirectory => (
-                "which directory of the image was meant is not in the evidence".to_owned(),
+                "which directory was meant is not in the evidence, and no healthy revision tells",
                 format!("skopeo inspect --config docker://{image}   # WorkingDir"),
             ),
             Trouble::Mount => (
-                "a file and a directory stand against each other, and nothing says which was meant".to_owned(),
+                "which of the two was meant is not in the evidence",
                 format!("look at the volumeMounts of `{}`: subPath and mountPath", self.container.name()),
             ),
             Trouble::Hook => (
-                "the hook fails by its own logic".to_owned(),
-                format!("look at lifecycle of `{}`", self.container.name()),
+                "the hook fails by its own logic",
+                format!("run by hand what lifecycle of `{}` names", self.container.name()),
             ),
             Trouble::Memory => (
-                "how much the start needs is not in the evidence".to_owned(),
+                "how much the start needs is not in the evidence",
                 format!("raise resources.limits.memory of `{}`", self.container.name()),
             ),
             Trouble::Other => return None,
         };
-        let next = vec![next::describe(&self.finding.workload), next];
-        let mut diagnosis = person(self.cause(), self.because(), self.grounds(), why, next);
-        diagnosis.notes.push(format!("the runtime says: {}", self.words));
-        Some(diagnosis)
+        let next = vec![next, next::describe(&self.finding.workload)];
+        Some(person(self.cause(), self.because(), self.grounds(), why.to_owned(), next))
     }
 }
 
@@ -354,7 +363,7 @@ mod tests {
         let trial = Trial::of(&[web(&spec("command: [shh]"), &crashing("app", 6, NO_SHH))]);
         let diagnosis = trial.diagnose("run-error").unwrap();
         assert!(diagnosis.changes().is_empty());
-        assert_eq!(diagnosis.cause, "`app` cannot be started: its image has no program `shh`");
+        assert_eq!(diagnosis.cause, "image shop/web:v1 has no program `shh`");
         assert_eq!(diagnosis.because[0].text, "exec: \"shh\": executable file not found in $PATH");
     }
 

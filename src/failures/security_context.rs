@@ -12,7 +12,7 @@ use crate::diagnose::confidence::{RAN_BEFORE, RUNS_NOW, STATUS_NAMES_IT, ground}
 use crate::diagnose::history::{self, Difference, Revert};
 use crate::diagnose::image::Image;
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{next, person, rule, went_back};
+use crate::diagnose::{person, rule, went_back};
 use crate::failures::Failure;
 use crate::review::policy::Policy;
 use crate::yaml::{FieldPath, Step};
@@ -48,8 +48,8 @@ impl Failure for SecurityContext {
 /// What the kubelet says when it may not start a container as the user of the image.
 const REFUSALS: [(&str, &str); 3] = [
     ("container has runAsNonRoot and image will run as root", "its image runs as root"),
-    ("cannot verify user is non-root", "its image names its user by name, and only a number can be verified"),
-    ("breaks non-root policy", "runAsUser is root"),
+    ("cannot verify user is non-root", "its image names its user by name, not by number"),
+    ("breaks non-root policy", "`runAsUser` is root"),
 ];
 
 /// Whether the status speaks of the user and not of configuration: both wait with `CreateContainerConfigError`.
@@ -69,7 +69,7 @@ fn finding(container: &Container<'_>) -> Option<Finding> {
         workload: container.workload.clone(),
         container: Some(container.name.to_owned()),
         symptom: format!(
-            "is not started: it must not run as root, and {why}{}",
+            "is not started{}: it must not run as root, and {why}",
             of_pods(refused.len(), container.instances.len())
         ),
         since: earliest(refused.iter().map(|i| i.pod.status.start_time)),
@@ -89,7 +89,7 @@ fn because(evidence: &Evidence) -> Vec<Option<Quote>> {
 }
 
 fn grounds() -> Vec<Ground> {
-    vec![ground(STATUS_NAMES_IT, "the status says that the container may not run as this user")]
+    vec![ground(STATUS_NAMES_IT, "the kubelet refuses to start it as that user")]
 }
 
 /// Back to what was there before the last rollout, if that loosens nothing.
@@ -111,7 +111,12 @@ fn is_blamed(template: &Template, container: &Part<'_>, path: &FieldPath) -> boo
 }
 
 fn cause(evidence: &Evidence, container: &Part<'_>) -> String {
-    format!("`{}` may not run as root, and {}", container.name(), said(evidence).1)
+    let image = container.get("image").map(|image| image.shown()).unwrap_or_default();
+    match REFUSALS.iter().position(|refusal| *refusal == said(evidence)) {
+        Some(1) => format!("`runAsNonRoot` is set, and the user of image {image} is a name, which cannot be verified"),
+        Some(2) => "`runAsNonRoot` is set, and `runAsUser` says 0".to_owned(),
+        _ => format!("`runAsNonRoot` is set, and image {image} runs as root unless it is told a user"),
+    }
 }
 
 /// Whether going back keeps or tightens what a container may do.
@@ -212,9 +217,8 @@ fn user(template: &Value, container: &Value, image: &Image) -> Option<i64> {
 }
 
 fn nobody_knows_the_user(evidence: &Evidence, template: &Template, container: &Part<'_>) -> Diagnosis {
-    let why = "which user the image can run as is not in the evidence, and KubeCure never lets a container run as root"
-        .to_owned();
-    let next = next(evidence, container);
+    let why = "which user the image can run as is not in the evidence, and KubeCure never allows root".to_owned();
+    let next = next(container);
     let mut diagnosis = person(cause(evidence, container), because(evidence), grounds(), why, next);
     let blamed = |path: &FieldPath| is_blamed(template, container, path);
     if let Revert::Established { differences, healthy, .. } | Revert::Several { differences, healthy } =
@@ -226,13 +230,12 @@ fn nobody_knows_the_user(evidence: &Evidence, template: &Template, container: &P
     diagnosis
 }
 
-fn next(evidence: &Evidence, container: &Part<'_>) -> Vec<String> {
+fn next(container: &Part<'_>) -> Vec<String> {
     let image = container.get("image").map(|image| image.shown()).unwrap_or_default();
     vec![
-        format!("skopeo inspect --config docker://{image}   # config.User is who it runs as"),
-        "set securityContext.runAsUser to a user other than 0 that the image can run as, or build it with USER <number>"
-            .to_owned(),
-        next::describe(&evidence.incident.first().workload),
+        format!("skopeo inspect --config docker://{image}   # config.User"),
+        format!("set securityContext.runAsUser of `{}` to a user that the image can run as, not 0", container.name()),
+        "or build the image with a USER that is a number".to_owned(),
     ]
 }
 
@@ -292,7 +295,7 @@ mod tests {
     fn without_history_a_person_decides() {
         let trial = Trial::of(&[web(&spec("{runAsNonRoot: true}"), &refused())]);
         assert!(trial.cure("security-context").is_empty());
-        assert!(trial.diagnose("security-context").unwrap().cause.contains("its image runs as root"));
+        assert!(trial.diagnose("security-context").unwrap().cause.contains("runs as root unless"));
     }
 
     #[test]

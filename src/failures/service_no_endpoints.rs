@@ -10,7 +10,7 @@ use crate::case::{
     Snapshot, Workload,
 };
 use crate::detect::{Claims, pod_ref};
-use crate::diagnose::changes::{add, plain, remove, set};
+use crate::diagnose::changes::{add, remove, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
 use crate::diagnose::services::{selected_pods, selecting, selects, serving_workloads, template_labels};
@@ -67,9 +67,9 @@ fn finding(service: &Service, snapshot: &Snapshot) -> Option<Finding> {
     }
     let pods = selected_pods(snapshot, service);
     let symptom = if let Some((_, port, name)) = unknown_port(service, snapshot) {
-        format!("serves nobody on port {}: no selected pod has a port named `{name}`", port.port)
+        format!("has nothing behind port {}: no selected pod has a port named `{name}`", port.port)
     } else if selects_nothing(service, snapshot, &pods) {
-        format!("has no endpoint: no pod has the labels {}", words(&service.spec.selector))
+        format!("has no endpoint: no pod has {}", labels(&service.spec.selector))
     } else {
         return None;
     };
@@ -82,6 +82,11 @@ fn finding(service: &Service, snapshot: &Snapshot) -> Option<Finding> {
         pods: pods.into_iter().map(pod_ref).collect(),
         shared: None,
     })
+}
+
+/// `the label app=web`, `the labels app=web,tier=front`
+fn labels(selector: &BTreeMap<String, String>) -> String {
+    format!("the label{} {}", if selector.len() == 1 { "" } else { "s" }, words(selector))
 }
 
 fn slices<'s>(service: &Service, snapshot: &'s Snapshot) -> Vec<&'s EndpointSlice> {
@@ -151,6 +156,29 @@ enum Miss {
     Extra { key: String, value: String },
 }
 
+impl Miss {
+    /// The label that is asked for.
+    fn key(&self) -> &str {
+        match self {
+            Self::Value { key, .. } | Self::Extra { key, .. } => key,
+            Self::Key { asked, .. } => asked,
+        }
+    }
+
+    /// What the workload has instead.
+    fn has(&self) -> String {
+        match self {
+            Self::Value { key, has, .. } => format!("{key}={has}"),
+            Self::Key { has, value, .. } => format!("{has}={value}"),
+            Self::Extra { key, .. } => format!("no {key}"),
+        }
+    }
+}
+
+fn owned((key, value): (&String, &String)) -> (String, String) {
+    (key.clone(), value.clone())
+}
+
 fn miss(selector: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> Option<Miss> {
     let mut missed = selector.iter().filter(|(key, value)| labels.get(*key) != Some(value));
     let (key, asked) = missed.next()?;
@@ -211,23 +239,24 @@ fn selector(evidence: &Evidence, service: &Service) -> Diagnosis {
         "without that label the Service selects more; the label may be missing on the pods instead".to_owned()
     });
     let grounds = selector_grounds(evidence, service, workload);
-    rule(cause, because(evidence, asked), grounds, Cure::Repair { changes, help, hold })
+    let missed: BTreeMap<String, String> = asked.iter().filter(|(key, _)| *key == miss.key()).map(owned).collect();
+    rule(cause, because(evidence, &missed), grounds, Cure::Repair { changes, help, hold })
 }
 
 fn selector_grounds(evidence: &Evidence, service: &Service, workload: &Workload) -> Vec<Ground> {
-    let (asked, name) = (words(&service.spec.selector), &service.metadata.name);
+    let name = &service.metadata.name;
     let mut grounds = vec![
-        ground(STATUS_NAMES_IT, format!("the Service has no endpoint, and nothing in the namespace has {asked}")),
-        ground(ONE_CANDIDATE, format!("{} is the only workload whose labels are nearly those", workload.id())),
+        ground(STATUS_NAMES_IT, "no endpoint, and nothing in the namespace has what is asked for"),
+        ground(ONE_CANDIDATE, format!("only {} has nearly those labels", workload.id())),
     ];
     if *name == workload.metadata.name {
-        grounds.push(ground(AGREES, "Service and workload have the same name"));
+        grounds.push(ground(AGREES, "Service and workload have one name"));
     } else if service.spec.selector.values().any(|value| value == name) {
-        grounds.push(doubt(40, "the selector agrees with the Service's own name: its workload may be missing"));
+        grounds.push(doubt(40, "the selector agrees with the Service's name: its workload may be missing"));
     }
     let others = selecting(&evidence.snapshot, service.metadata.namespace.as_deref(), &template_labels(workload));
     match others.first() {
-        None => grounds.push(ground(AGREES, format!("no other Service selects {}", workload.id()))),
+        None => grounds.push(ground(AGREES, "no other Service selects it")),
         Some(other) => grounds.push(doubt(40, format!("Service {} selects it already", other.metadata.name))),
     }
     grounds
@@ -241,12 +270,13 @@ fn because(evidence: &Evidence, selector: &BTreeMap<String, String>) -> Vec<Opti
 
 fn nothing_fits(evidence: &Evidence, service: &Service) -> Diagnosis {
     let id = service_ref(service);
-    let cause = format!("no workload of the namespace has the labels {}", words(&service.spec.selector));
+    let cause =
+        format!("no pod template in namespace {} has {}, and none is near", id.ns(), labels(&service.spec.selector));
     let names: Vec<String> = serving_workloads(&evidence.snapshot, id.namespace.as_deref())
         .map(|w| format!("{} {} ({})", w.kind, w.metadata.name, words(&template_labels(w))))
         .collect();
     let why = format!(
-        "no workload's labels are near the selector: the workload is missing, or the Service is left over; there are {}",
+        "the workload is missing, or the Service is left over; the namespace has {}",
         listed(names.iter().map(String::as_str))
     );
     let grounds = vec![ground(STATUS_NAMES_IT, "no endpoint, and no pod template with these labels")];
@@ -255,15 +285,22 @@ fn nothing_fits(evidence: &Evidence, service: &Service) -> Diagnosis {
 }
 
 fn several_fit(evidence: &Evidence, service: &Service, fits: &[(&Workload, Miss)]) -> Diagnosis {
-    let names: Vec<String> = fits.iter().map(|(w, _)| w.id().to_string()).collect();
-    let cause = format!("no pod has the labels {}", words(&service.spec.selector));
-    let why = format!(
-        "{} workloads have nearly these labels, and nothing says which is meant: {}",
-        fits.len(),
-        listed(names.iter().map(String::as_str))
-    );
+    let near: Vec<String> =
+        fits.iter().map(|(w, miss)| format!("{} {} has {}", w.kind, w.metadata.name, miss.has())).collect();
+    let asked = words(&service.spec.selector);
+    let cause = format!("the selector asks for {asked}, and several come near: {}", near.join(", "));
+    let why = "nothing says which of them is meant".to_owned();
     let grounds = vec![ground(STATUS_NAMES_IT, "no endpoint, and no pod template with these labels")];
-    person(cause, because(evidence, &service.spec.selector), grounds, why, vec![next::describe(&service_ref(service))])
+    person(
+        cause,
+        because(evidence, &service.spec.selector),
+        grounds,
+        why,
+        vec![
+            format!("kubectl get pods -n {} --show-labels", service_ref(service).ns()),
+            next::yaml(&service_ref(service)),
+        ],
+    )
 }
 
 /// The last change was to the labels, not to the selector: those are to be put back, not the Service.
@@ -271,9 +308,7 @@ fn labels_changed(evidence: &Evidence, service: &Service, workload: &Workload, r
     let target = workload.id();
     let asked = words(&service.spec.selector);
     let labels = |path: &FieldPath| path.starts_with(&FieldPath::keys(&["metadata", "labels"]));
-    let grounds = || {
-        vec![ground(STATUS_NAMES_IT, format!("the Service has no endpoint, and nothing in the namespace has {asked}"))]
-    };
+    let grounds = || vec![ground(STATUS_NAMES_IT, "no endpoint, and nothing in the namespace has what is asked for")];
     let cause = |was: &str| format!("the labels of {target} changed away from the selector {asked}; {was}");
     let quotes = || because(evidence, &service.spec.selector);
     went_back(evidence, &target, labels, cause, quotes(), grounds()).unwrap_or_else(|| {
@@ -295,8 +330,12 @@ fn named_port(
     let declared = declared_ports(&pods);
     let owner = evidence.snapshot.workload_of(pods.first()?);
     let quotes = || vec![evidence.quote(&format!("\"targetPort\":\"{name}\"")), evidence.quote("ports=null")];
-    let cause = format!("the target port `{name}` is none that the pods of {owner} declare");
-    let said = || vec![ground(STATUS_NAMES_IT, format!("pods are ready, and no endpoint has a port for `{name}`"))];
+    let cause = format!(
+        "port {} goes to the pods' port `{name}`, and those of {owner} declare {}",
+        port.port,
+        listed(declared.iter().filter_map(|(name, _)| *name))
+    );
+    let said = || vec![ground(STATUS_NAMES_IT, "pods are ready, and no endpoint has this port")];
     let renamed = |path: &FieldPath| path.to_string().contains(".ports");
     let was = |was: &str| format!("{cause}; {was}");
     if let Some(back) = went_back(evidence, &owner, renamed, was, quotes(), said())
@@ -312,22 +351,26 @@ fn named_port(
         Near::One(near) => (near.into(), None),
         Near::None if declared.len() == 1 => {
             let to = declared[0].0.map_or_else(|| declared[0].1.into(), Value::from);
-            (to, Some(format!("the port of {owner} could be meant to be called `{name}` instead")))
+            (to, Some(format!("{owner} may be meant to call its port `{name}` instead")))
         }
         _ => {
-            let why = format!("no declared port has a name near `{name}`; there are {}", listed(names()));
+            let why = format!("which port was meant cannot be told: none has a name near `{name}`");
             return Some(person(cause, quotes(), said(), why, vec![next::yaml(&owner), next::describe(&id)]));
         }
     };
-    let plain = plain(&to);
     let mut grounds = said();
-    grounds.push(ground(ONE_CANDIDATE, format!("{plain} is the only declared port that fits")));
+    grounds.push(ground(ONE_CANDIDATE, format!("{} is the only declared port that fits", shown(&to))));
     if declared.len() == 1 {
         grounds.push(ground(AGREES, "the pods declare no other port"));
     }
-    let help = format!("send traffic to the port {plain}");
+    let help = format!("send traffic to port {}", shown(&to));
     let changes = vec![set(&id, path, name, to)];
     Some(rule(cause, quotes(), grounds, Cure::Repair { changes, help, hold }))
+}
+
+/// A port by its name or its number.
+fn shown(port: &Value) -> String {
+    port.as_str().map_or_else(|| port.to_string(), |name| format!("`{name}`"))
 }
 
 /// `app=web,tier=front`

@@ -232,13 +232,17 @@ pub fn checkout() -> Case {
 
 /// Two workloads, one registry, nothing in Git to change.
 pub fn vendor() -> Case {
-    let mut incident =
-        incident(finding("image-pull", "Deployment", "ads", "cannot pull its image (no answer from vendor.example)"));
+    let mut incident = incident(finding(
+        "image-pull",
+        "Deployment",
+        "ads",
+        "has no image `vendor.example/agent:3`: registry vendor.example does not answer",
+    ));
     incident.findings.push(finding(
         "image-pull",
         "Deployment",
         "fraud",
-        "cannot pull its image (no answer from vendor.example)",
+        "has no image `vendor.example/agent:3`: registry vendor.example does not answer",
     ));
     incident.shared = Some(Shared::Registry("vendor.example".to_owned()));
     let quote = "dial tcp: lookup vendor.example: no such host";
@@ -296,7 +300,7 @@ pub fn report() -> Case {
     case.evidence = Some(evidence(&incident, items));
     case.declined = Some(Declined::Undiagnosed {
         looked_at: vec!["status".to_owned(), "events".to_owned(), "3 log lines".to_owned()],
-        needed: "read the log lines above; a model may know more: set a model key".to_owned(),
+        needed: "a line of the log that says where the table is declared".to_owned(),
     });
     case
 }

@@ -6,8 +6,8 @@ use super::View;
 use super::pen::Pen;
 use super::place::{self, Label, Mark};
 use crate::case::{
-    Case, Change, Cure, Declined, Diagnosis, EntryKind, Evidence, ItemSource, Operation, Origin, Quote, Receipt,
-    Request, Ruling, SourceLocation,
+    Case, Change, Cure, Declined, Diagnosis, EntryKind, Evidence, ItemSource, ObjectRef, Operation, Origin, Quote,
+    Receipt, Request, Ruling, Shared, SourceLocation,
 };
 use crate::report::diff::{self, Line};
 use crate::report::{plain, tally};
@@ -31,9 +31,10 @@ pub fn of(case: &Case, view: &View, pen: &Pen) -> String {
     let symptom = Symptom::of(case);
     let shown = places.as_ref().is_some_and(|places| places.label_shown) && symptom.label.is_some();
 
-    let whole = title(case, symptom.whole);
+    let shared = shared_title(case);
+    let whole = shared.clone().unwrap_or_else(|| title(case, symptom.whole));
     let too_long = plain::width(&whole) + case.incident.failure.0.len() + "error[]: ".len() > pen.width;
-    let title = if shown || too_long { title(case, symptom.main) } else { whole };
+    let title = if shared.is_none() && (shown || too_long) { title(case, symptom.main) } else { whole };
 
     let mut out = pen.error(case.incident.failure.0, &title);
     let digits = places.as_ref().map_or(last.to_string().len(), |places| places.digits);
@@ -47,7 +48,7 @@ pub fn of(case: &Case, view: &View, pen: &Pen) -> String {
         out += &pen.bar(digits);
     }
     let repeated = places.is_some_and(|places| places.label_shown) && symptom.label.is_none();
-    if let Some(rest) = symptom.label.filter(|_| too_long && !shown) {
+    if let Some(rest) = symptom.label.filter(|_| too_long && !shown && shared.is_none()) {
         out += &pen.note(digits, "symptom", &[rest.to_owned()]);
     }
     for (name, texts) in notes(case, why.as_deref(), repeated) {
@@ -66,10 +67,14 @@ struct Symptom<'a> {
 impl<'a> Symptom<'a> {
     fn of(case: &'a Case) -> Self {
         let whole = case.incident.first().symptom.as_str();
-        // Of nested parentheses, the last to open would be an inner one.
-        let balanced = |(main, _): &(&str, &str)| main.matches('(').count() == main.matches(')').count();
-        let in_parentheses = || whole.strip_suffix(')')?.rsplit_once(" (").filter(balanced);
-        let split = whole.split_once(": ").or_else(in_parentheses);
+        // A colon inside of parentheses belongs to what they hold; of nested parentheses, the last is an inner one.
+        let split_at = |(at, _): (usize, &str)| {
+            let (main, rest) = whole.split_at(at);
+            (opened(main) == 0).then_some((main, &rest[": ".len()..]))
+        };
+        let at_colon = whole.match_indices(": ").find_map(split_at);
+        let in_parentheses = || whole.strip_suffix(')')?.rsplit_once(" (").filter(|(main, _)| opened(main) == 0);
+        let split = at_colon.or_else(in_parentheses);
         Self { whole, main: split.map_or(whole, |(main, _)| main), label: split.map(|(_, label)| label) }
     }
 
@@ -78,6 +83,11 @@ impl<'a> Symptom<'a> {
         let quote = case.diagnosis.as_ref().and_then(|diagnosis| diagnosis.because.first());
         self.label.or(quote.map(|quote| quote.text.as_str())).unwrap_or_default()
     }
+}
+
+/// Parentheses that are open at the end of a text.
+fn opened(text: &str) -> usize {
+    text.matches('(').count().saturating_sub(text.matches(')').count())
 }
 
 /// "container `web` of Deployment shop/web keeps running out of memory"
@@ -95,6 +105,28 @@ fn title(case: &Case, symptom: &str) -> String {
         }
     }
     plain::cut(&plain::inline(&format!("{subject} {symptom}")), 240).into_owned()
+}
+
+/// "registry vendor.example does not answer: 2 workloads cannot pull their images": several workloads with one cause
+/// are told by the cause.
+fn shared_title(case: &Case) -> Option<String> {
+    let shared = case.incident.shared.as_ref()?;
+    let workloads = case.incident.workloads().len();
+    if workloads < 2 {
+        return None;
+    }
+    let name = shared.to_string();
+    // What the first finding says of it, without counts of its own pods.
+    let said = Symptom::of(case).label.filter(|label| label.starts_with(&name));
+    let said = said.map(|label| label.split_once(" (").map_or(label, |(said, _)| said).to_owned());
+    let (what, they) = match shared {
+        Shared::Registry(_) => (said.unwrap_or(name), "cannot pull their images"),
+        Shared::Node(_) => (said.unwrap_or_else(|| format!("{name} is not ready")), "fail on it"),
+        Shared::Quota { .. } => (said.unwrap_or_else(|| format!("{name} is used up")), "get no more pods"),
+        Shared::Missing(object) => (format!("{object} does not exist"), "wait for it"),
+        Shared::Webhook(_) => (said.unwrap_or_else(|| format!("{name} does not answer")), "get no pods"),
+    };
+    Some(plain::cut(&plain::inline(&format!("{what}: {workloads} workloads {they}")), 240).into_owned())
 }
 
 /// The places to show: those of the cure, or those between which nothing decides.
@@ -226,8 +258,10 @@ fn notes(case: &Case, why: Option<&Declined>, repeated: bool) -> Vec<Note> {
     }
     notes.push(("found by", chain(case)));
     notes.push(("not checked", unchecked(case)));
-    if let Some(Declined::Undiagnosed { looked_at, .. }) = why {
-        notes.push(("looked at", if looked_at.is_empty() { Vec::new() } else { vec![looked_at.join(", ")] }));
+    if let Some(Declined::Undiagnosed { looked_at, needed }) = why {
+        let or_nothing = |text: String| if text.is_empty() { Vec::new() } else { vec![text] };
+        notes.push(("looked at", or_nothing(looked_at.join(", "))));
+        notes.push(("missing", or_nothing(needed.clone())));
     }
     if let Some(why) = why {
         notes.push(("next", ranked(next_steps(case, why))));
@@ -237,15 +271,14 @@ fn notes(case: &Case, why: Option<&Declined>, repeated: bool) -> Vec<Note> {
     notes
 }
 
-/// All workloads of an incident that has several, and what makes them one.
+/// All workloads of an incident that has several; the title says what makes them one.
 fn workloads(case: &Case) -> Vec<String> {
     let workloads = case.incident.workloads();
     if workloads.len() < 2 {
         return Vec::new();
     }
     let names: Vec<String> = workloads.iter().map(ToString::to_string).collect();
-    let shared = case.incident.shared.as_ref().map(|shared| format!(" (one cause: {shared})"));
-    vec![names.join(", ") + &shared.unwrap_or_default()]
+    vec![names.join(", ")]
 }
 
 /// A reason in words, without the places and quotes that stand elsewhere in the block.
@@ -372,10 +405,23 @@ pub fn next_steps(case: &Case, why: &Declined) -> Vec<String> {
     let space = space.unwrap_or_default();
     match why {
         Declined::NeedsPerson { next, .. } => next.clone(),
-        Declined::Undiagnosed { needed, .. } => needed.split_terminator('\n').map(ToOwned::to_owned).collect(),
-        Declined::InjectionSuspected { .. } => {
-            let pod = case.incident.first().pods.first().map_or("POD", |pod| &pod.name);
-            vec![format!("read the log as a person: `kubectl logs {}{space}`", plain::shell_word(pod))]
+        Declined::Undiagnosed { .. } => {
+            let describe = format!("kubectl describe {}{space}", target.replacen('/', " ", 1));
+            read_log(case)
+                .map(|(log, previous)| format!("kubectl {log}{space}{previous}"))
+                .into_iter()
+                .chain([describe])
+                .collect()
+        }
+        Declined::InjectionSuspected { quote } => {
+            let item = case.evidence.as_ref().and_then(|evidence| evidence.items.get(quote.item));
+            let log = match item.map(|item| &item.source) {
+                Some(ItemSource::LogLine(key)) => Some(log_command(&key.pod, Some(&key.container), key.previous)),
+                _ => read_log(case),
+            };
+            let log = log.map(|(log, previous)| format!("kubectl {log}{space}{previous}"));
+            let look = log.unwrap_or_else(|| format!("kubectl describe {}{space}", target.replacen('/', " ", 1)));
+            vec![format!("read it as a person: `{look}`")]
         }
         Declined::Ambiguous { .. } => vec!["keep the declaration that is applied, and remove the other".to_owned()],
         Declined::Excluded { .. } => {
@@ -383,6 +429,22 @@ pub fn next_steps(case: &Case, why: &Declined) -> Vec<String> {
         }
         Declined::NotInGit { .. } | Declined::Blocked { .. } | Declined::Denied(_) => Vec::new(),
     }
+}
+
+/// `logs POD -c CONTAINER` and ` --previous`: the log that was read, else the one of the first pod that fails.
+fn read_log(case: &Case) -> Option<(String, &'static str)> {
+    let read = case.evidence.iter().flat_map(|evidence| &evidence.logs).find(|log| !log.lines.is_empty());
+    let first = case.incident.first();
+    Some(match read {
+        Some(log) => log_command(&log.key.pod, Some(&log.key.container), log.key.previous),
+        None => log_command(first.pods.first()?, first.container.as_deref(), false),
+    })
+}
+
+fn log_command(pod: &ObjectRef, container: Option<&str>, previous: bool) -> (String, &'static str) {
+    let container = container.map(|name| format!(" -c {}", plain::shell_word(name))).unwrap_or_default();
+    let previous = if previous { " --previous" } else { "" };
+    (format!("logs {}{container}", plain::shell_word(&pod.name)), previous)
 }
 
 /// Numbered, if there are several.

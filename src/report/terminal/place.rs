@@ -116,13 +116,22 @@ fn snippet(file: &str, text: &str, marks: &[&Mark], pen: &Pen) -> (Element<'stat
 }
 
 /// Of "failed to pull: cannot resolve: not found", as many of the last words as there is room for: they say most.
+/// Else without what stands in parentheses at its end.
 fn that_fits(text: &str, room: usize) -> String {
     if plain::width(text) <= room {
         return text.to_owned();
     }
-    let tails = text.match_indices(": ").map(|(at, colon)| &text[at + colon.len()..]);
-    let fitting = tails.into_iter().find(|tail| plain::width(tail) <= room && !tail.trim().is_empty());
+    let without = text.strip_suffix(')').and_then(|text| text.rsplit_once(" (")).map(|(text, _)| text);
+    let tails = text.match_indices(": ").map(|(at, colon)| balanced(&text[at + colon.len()..]));
+    let fits = |part: &&str| plain::width(part) <= room && !part.trim().is_empty();
+    let fitting = tails.chain(without.filter(|text| !text.contains('('))).find(fits);
     fitting.map_or_else(|| plain::cut(text, room).into_owned(), ToOwned::to_owned)
+}
+
+/// Without the parenthesis at its end that was opened before it begins.
+fn balanced(tail: &str) -> &str {
+    let closed = tail.matches(')').count() > tail.matches('(').count();
+    if closed { tail.strip_suffix(')').unwrap_or(tail) } else { tail }
 }
 
 /// Where a line begins; the end of the text if it has fewer.
