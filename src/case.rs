@@ -111,8 +111,8 @@ pub struct Finding {
 /// A cause that can hit many workloads at once. Findings that share one are one incident.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Shared {
-    /// A registry that does not answer or refuses, by host.
-    Registry(String),
+    /// A registry from which nothing is pulled, and what it does instead.
+    Registry { host: String, answer: RegistryAnswer },
     /// A node that is not ready or under pressure.
     Node(String),
     /// A ResourceQuota that is used up.
@@ -123,10 +123,18 @@ pub enum Shared {
     Webhook(String),
 }
 
+/// What a registry does that gives no image. Each is a cause of its own: a host may refuse one and be silent to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RegistryAnswer {
+    Silence,
+    AccessDenied,
+    TooManyRequests,
+}
+
 impl fmt::Display for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Registry(host) => write!(f, "registry {host}"),
+            Self::Registry { host, .. } => write!(f, "registry {host}"),
             Self::Node(name) => write!(f, "node {name}"),
             Self::Quota { namespace, name } => write!(f, "quota {namespace}/{name}"),
             Self::Missing(object) => write!(f, "missing {object}"),

@@ -141,7 +141,7 @@ pub fn went_back(
                 differences.len(),
                 healthy.name
             );
-            Some(person(cause(&was), because, grounds, why, vec![format!("compare with {}", healthy.name)]))
+            Some(person(cause(&was), because, grounds, why, vec![next::rollout_history(workload)]))
         }
         Revert::Unrelated { .. } | Revert::NoHistory => None,
     }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::case::{Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Quote, Shared, Snapshot};
+use crate::case::{Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Quote, RegistryAnswer, Shared, Snapshot};
 use crate::detect::{Claims, Container, Instance, age, containers, earliest, of_pods, pod_events, pod_ref};
 use crate::diagnose::confidence::{ONE_CANDIDATE, STATUS_NAMES_IT, ground};
 use crate::diagnose::history::{self, Revert};
@@ -166,7 +166,12 @@ fn finding(container: &Container<'_>, snapshot: &Snapshot) -> Option<Finding> {
         Fault::Platform => "it is not built for the node's architecture".to_owned(),
         Fault::Unknown => "the pull fails".to_owned(),
     };
-    let of_registry = matches!(fault, Fault::Unauthorized | Fault::Unreachable | Fault::TooMany);
+    let answer = match fault {
+        Fault::Unauthorized => Some(RegistryAnswer::AccessDenied),
+        Fault::Unreachable => Some(RegistryAnswer::Silence),
+        Fault::TooMany => Some(RegistryAnswer::TooManyRequests),
+        _ => None,
+    };
     Some(Finding {
         failure: ID,
         workload: container.workload.clone(),
@@ -174,7 +179,7 @@ fn finding(container: &Container<'_>, snapshot: &Snapshot) -> Option<Finding> {
         symptom: format!("has no image `{image}`{}: {why}", of_pods(without.len(), container.instances.len())),
         since: earliest(without.iter().map(|(i, _)| i.pod.status.start_time)),
         pods: without.iter().map(|(i, _)| pod_ref(i.pod)).collect(),
-        shared: of_registry.then_some(Shared::Registry(host)),
+        shared: answer.map(|answer| Shared::Registry { host, answer }),
     })
 }
 

@@ -234,7 +234,7 @@ pub(super) fn mailer() -> (Incident, Evidence, Declined) {
 
 /// Two workloads behind one registry that is out of reach.
 pub(super) fn vendor() -> (Incident, Evidence, Diagnosis, Declined) {
-    let shared = Shared::Registry("vendor.example".to_owned());
+    let shared = Shared::Registry { host: "vendor.example".to_owned(), answer: crate::case::RegistryAnswer::Silence };
     let finding = |name: &str, id: &str| Finding {
         failure: FailureId("image-pull-unreachable"),
         workload: deployment(name),

@@ -179,7 +179,7 @@ fn rules_step(step: &str) -> Option<String> {
 /// The command that shows the state of what is shared.
 fn shared_step(shared: &Shared) -> Option<String> {
     Some(match shared {
-        Shared::Registry(host) => {
+        Shared::Registry { host, .. } => {
             let (words, command) = (
                 "See from a node whether the registry answers",
                 command(&["curl", "-sSI"], &[&format!("https://{host}/v2/")]),
@@ -317,7 +317,13 @@ mod tests {
         }
         let widget = ObjectRef::new("example.com/v1", "Widget", None, "w");
         assert_eq!(kubectl(&["get"], &widget).unwrap(), "`kubectl get widget.example.com w`");
-        assert_eq!(shared_step(&Shared::Registry("evil.example/$(id)".to_owned())), None);
+        assert_eq!(
+            shared_step(&Shared::Registry {
+                host: "evil.example/$(id)".to_owned(),
+                answer: crate::case::RegistryAnswer::Silence
+            }),
+            None
+        );
     }
 
     #[test]

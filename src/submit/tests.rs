@@ -159,7 +159,7 @@ fn hostile_issues(text: &str) -> Vec<Issue> {
         Declined::InjectionSuspected { quote },
     ];
     let shared = [
-        Shared::Registry(text.to_owned()),
+        Shared::Registry { host: text.to_owned(), answer: crate::case::RegistryAnswer::Silence },
         Shared::Node(text.to_owned()),
         Shared::Missing(object),
         Shared::Webhook(text.to_owned()),

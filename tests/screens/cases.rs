@@ -244,7 +244,8 @@ pub fn vendor() -> Case {
         "fraud",
         "has no image `vendor.example/agent:3`: registry vendor.example does not answer",
     ));
-    incident.shared = Some(Shared::Registry("vendor.example".to_owned()));
+    incident.shared =
+        Some(Shared::Registry { host: "vendor.example".to_owned(), answer: kubecure::case::RegistryAnswer::Silence });
     let quote = "dial tcp: lookup vendor.example: no such host";
     let items = vec![event(object("Pod", "ads-5c8787b879-lxm7j"), "Failed", quote)];
     let why = "the registry vendor.example does not answer, and that lies outside the repository".to_owned();

@@ -120,7 +120,7 @@ fn shared_title(case: &Case) -> Option<String> {
     let said = Symptom::of(case).label.filter(|label| label.starts_with(&name));
     let said = said.map(|label| label.split_once(" (").map_or(label, |(said, _)| said).to_owned());
     let (what, they) = match shared {
-        Shared::Registry(_) => (said.unwrap_or(name), "cannot pull their images"),
+        Shared::Registry { .. } => (said.unwrap_or(name), "cannot pull their images"),
         Shared::Node(_) => (said.unwrap_or_else(|| format!("{name} is not ready")), "fail on it"),
         Shared::Quota { .. } => (said.unwrap_or_else(|| format!("{name} is used up")), "get no more pods"),
         Shared::Missing(object) => (format!("{object} does not exist"), "wait for it"),
