@@ -32,6 +32,8 @@ struct Behaviour {
     /// Whether a list that is continued has expired.
     expires: bool,
     publishes_schema: bool,
+    /// Whether every log is longer than anyone asks for.
+    logs_much: bool,
 }
 
 struct Server {
@@ -203,12 +205,23 @@ impl Server {
         let file = format!("logs/{namespace}/{pod}/{}{previous}.log", query["container"]);
         assert!(query["tailLines"].parse::<usize>().unwrap() <= 2000 && query["timestamps"] == "true");
         match std::fs::read_to_string(self.folder.join(file)) {
-            Ok(text) => (200, text),
+            Ok(text) => (200, self.end_of(&text, query)),
             Err(_) if previous.is_empty() => {
                 status(400, "container \"app\" in pod \"x\" is waiting to start: PodInitializing")
             }
             Err(_) => status(400, "previous terminated container \"app\" in pod \"x\" not found"),
         }
+    }
+}
+
+impl Server {
+    /// The last lines, and of those the first bytes: a limit of bytes cuts the end, as that of the kubelet does.
+    fn end_of(&self, text: &str, query: &BTreeMap<&str, &str>) -> String {
+        let noise = "2026-11-24T00:00:00Z ".to_owned() + &"between ".repeat(100) + "\n";
+        let text = if self.behaviour.logs_much { noise.repeat(3000) + text } else { text.to_owned() };
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let last = lines[lines.len().saturating_sub(query["tailLines"].parse().unwrap())..].concat();
+        last.chars().take(query["limitBytes"].parse().unwrap()).collect()
     }
 }
 
@@ -292,6 +305,18 @@ fn a_live_cluster_and_its_recording_give_the_same_findings() {
             assert!(line.starts_with("GET ") && !line.contains("secret"), "{line}");
         }
     }
+}
+
+#[test]
+fn of_a_log_that_is_too_long_the_end_is_read() {
+    let temp = tempfile::tempdir().unwrap();
+    let (folder, repo) = capture("env-missing");
+    let (server, url) = Server::start(&folder, Behaviour { logs_much: true, ..Behaviour::default() });
+    let config = kubeconfig(temp.path(), &url, "demo");
+    let found = json_of(&mut live(&["scan", "-o", "json"], &config, &repo));
+    assert_eq!(found["proposals"][0]["diff"], recorded(&folder, &repo)["proposals"][0]["diff"]);
+    assert!(found["proposals"][0]["diff"].is_string(), "{found}");
+    assert!(server.asked.lock().unwrap().iter().any(|line| line.contains("tailLines=200&")));
 }
 
 #[test]
@@ -392,11 +417,13 @@ fn a_snapshot_that_is_written_is_scanned_the_same_and_holds_no_secret() {
         let dir = temp.path().join("written");
         let snapshot = || {
             let mut command = kubecure();
-            command.args(["snapshot", "-A", "--kubeconfig"]).arg(&config).arg(&dir);
+            command.args(["snapshot", "--kubeconfig"]).arg(&config).arg(&dir);
             command
         };
-        snapshot().assert().code(0).stdout(contains("next: kubecure scan --snapshot"));
-        snapshot().assert().code(2).stderr(contains("is not empty"));
+        snapshot().args(["-n", "shoop"]).assert().code(2);
+        assert!(!dir.exists(), "what was given up is taken away");
+        snapshot().arg("-A").assert().code(0).stdout(contains("next: kubecure scan --snapshot"));
+        snapshot().arg("-A").assert().code(2).stderr(contains("is not empty"));
         let found = json_of(&mut live(&["scan", "-A", "-o", "json"], &config, &repo));
         assert_eq!(essence(recorded(&dir, &repo)), essence(found), "{}", folder.display());
         for file in files(&dir) {

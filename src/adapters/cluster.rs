@@ -56,8 +56,7 @@ impl Cluster {
     /// Finds the cluster as kubectl does. Needs a runtime, and asks nothing yet.
     pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Self> {
         let config = access::find(kubeconfig, context).await?;
-        let (url, namespace) = (config.cluster_url.to_string(), config.default_namespace.clone());
-        let url = url.trim_end_matches('/').to_owned();
+        let (url, namespace) = (shown(&config.cluster_url), config.default_namespace.clone());
         let client = kube::Client::try_from(config).map_err(|error| {
             anyhow!(
                 "the cluster at {url} cannot be used: {}\nHint: `kubectl auth whoami` uses the same credentials",
@@ -104,6 +103,12 @@ impl Cluster {
         to.settle(kind.kind, &listed, local_clock());
         Ok((to, listed))
     }
+}
+
+/// An address without the user and password that may stand in it.
+fn shown(url: &::http::Uri) -> String {
+    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+    format!("{}://{}{port}", url.scheme_str().unwrap_or("https"), url.host().unwrap_or(""))
 }
 
 impl Projector {

@@ -72,7 +72,8 @@ fn read(named: Option<&Path>) -> Result<Option<Kubeconfig>> {
 fn usual() -> Vec<PathBuf> {
     match std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty()) {
         Some(value) => std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect(),
-        None => std::env::home_dir().map(|home| home.join(".kube/config")).into_iter().collect(),
+        // As kubectl does it: without HOME there is no home.
+        None => std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config")).into_iter().collect(),
     }
 }
 

@@ -99,10 +99,16 @@ impl Cluster {
     }
 
     fn unreachable(&self, error: &(dyn Error + 'static)) -> anyhow::Error {
+        let cause = root(error);
+        if cause.contains("certificate") {
+            return anyhow!(
+                "the cluster at {} cannot be trusted: {cause}\nHint: its certificate-authority-data in kubeconfig is of another cluster, or out of date",
+                self.url
+            );
+        }
         anyhow!(
-            "the cluster at {} does not answer: {}\nHint: is the address right, and can this machine reach it? `kubectl get --raw /readyz` asks the same",
-            self.url,
-            root(error)
+            "the cluster at {} does not answer: {cause}\nHint: is the address right, and can this machine reach it? `kubectl get --raw /readyz` asks the same",
+            self.url
         )
     }
 }

@@ -14,9 +14,11 @@ use serde_json::{Value, json};
 use crate::case::{Gap, LogKey, Timestamp};
 use crate::redact::{self, Redactor};
 
-/// A snapshot folder that is being written.
+/// A snapshot folder that is being written. One that is given up on the way is taken away again: half a snapshot would
+/// read as a whole one.
 pub struct Writer {
     root: PathBuf,
+    is_finished: bool,
     redactor: Redactor,
     /// Files of Lists that still lack their end.
     open: BTreeSet<PathBuf>,
@@ -61,7 +63,13 @@ impl Writer {
         }
         std::fs::create_dir_all(root).with_context(|| cannot(root))?;
         let root = root.to_owned();
-        Ok(Self { root, redactor: Redactor::new(), open: BTreeSet::new(), written: Written::default() })
+        Ok(Self {
+            root,
+            is_finished: false,
+            redactor: Redactor::new(),
+            open: BTreeSet::new(),
+            written: Written::default(),
+        })
     }
 
     /// Some objects of one kind, of any namespaces.
@@ -123,6 +131,7 @@ impl Writer {
         }
         let path = self.root.join("snapshot.yaml");
         std::fs::write(&path, text).with_context(|| cannot(&path))?;
+        self.is_finished = true;
         Ok(self.written)
     }
 
@@ -166,6 +175,15 @@ impl Writer {
 fn end(path: &Path, text: &str) -> Result<()> {
     let mut file = OpenOptions::new().append(true).open(path).with_context(|| cannot(path))?;
     file.write_all(text.as_bytes()).with_context(|| cannot(path))
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // It was empty or not there when it was begun: all in it is ours.
+            let _ = std::fs::remove_dir_all(&self.root);
+        }
+    }
 }
 
 fn cannot(path: &Path) -> String {
@@ -213,6 +231,16 @@ mod tests {
         assert_eq!((read.snapshot.taken, read.snapshot.gaps), (taken, vec![gap]));
         assert!(read.snapshot.kinds.contains("Job") && !read.snapshot.kinds.contains("Event"));
         assert!(!std::fs::read_to_string(root.join("logs/shop/a/app.previous.log")).unwrap().contains("hunter2"));
+    }
+
+    #[test]
+    fn what_is_given_up_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("snapshot");
+        let mut writer = Writer::create(&root).unwrap();
+        writer.none_of("batch/v1", "Job", "jobs").unwrap();
+        drop(writer);
+        assert!(!root.exists());
     }
 
     #[test]
