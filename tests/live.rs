@@ -397,6 +397,22 @@ fn a_cluster_that_cannot_be_reached_is_exit_code_three_and_no_kubeconfig_two() {
 }
 
 #[test]
+fn a_live_cluster_is_cured_as_its_recording_is() {
+    let temp = tempfile::tempdir().unwrap();
+    let (folder, repo) = shop();
+    let (_, url) = Server::start(&folder, Behaviour::default());
+    let config = kubeconfig(temp.path(), &url, "shop");
+    let opened = |name: &str, command: &mut Command| {
+        let forge = temp.path().join(name);
+        command.arg("--repo").arg(&repo).arg("--forge").arg(format!("local:{}", forge.display())).assert().code(0);
+        ["pulls", "issues"].map(|kind| files(&forge.join(kind)).len())
+    };
+    let live = opened("live", kubecure().args(["cure", "--all", "--kubeconfig"]).arg(&config));
+    let recorded = opened("recorded", kubecure().args(["cure", "--all", "--snapshot"]).arg(&folder));
+    assert!(live[0] > 0 && live == recorded, "{live:?} and {recorded:?}");
+}
+
+#[test]
 fn a_proposal_is_checked_against_the_schema_that_the_server_publishes() {
     let temp = tempfile::tempdir().unwrap();
     let (folder, repo) = capture("oomkilled");
