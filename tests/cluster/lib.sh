@@ -73,6 +73,7 @@ start() {
     eval "command=($(cat "$state/run/$1.command"))"
     setsid nsenter -t "$(first)" -m -n -p -- "${command[@]}" </dev/null >>"$state/log/$1.log" 2>&1 8>&- &
     echo $! >"$state/run/$1.pid"
+    disown
 }
 
 # --- what a recording is made of ---
