@@ -5,6 +5,7 @@
 
 mod delivery;
 mod evidence;
+mod list;
 mod objects;
 mod snapshot;
 
@@ -15,6 +16,7 @@ use std::ops::Range;
 pub use delivery::*;
 pub use evidence::{Evidence, Item, ItemSource, Log, LogKey};
 pub use jiff::Timestamp;
+pub use list::List;
 pub use objects::*;
 pub use snapshot::Snapshot;
 

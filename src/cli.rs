@@ -6,6 +6,7 @@ pub mod edit;
 pub mod explain;
 pub mod output;
 pub mod policy;
+pub mod run;
 pub mod scan;
 pub mod snapshot;
 pub mod world;
@@ -34,6 +35,8 @@ pub enum Verb {
     Scan(scan::ScanArgs),
     /// Work findings through to pull requests
     Cure(cure::CureArgs),
+    /// Watch the cluster, and work what fails through to pull requests
+    Run(run::RunArgs),
     /// Write the cluster's state into a folder, without secrets: for offline scans and bug reports
     Snapshot(snapshot::SnapshotArgs),
     /// Edit a field of a YAML or JSON file, and no other byte
@@ -57,6 +60,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
     match &cli.verb {
         Verb::Scan(args) => scan::run(args, out),
         Verb::Cure(args) => cure::run(args, out),
+        Verb::Run(args) => run::run(args),
         Verb::Snapshot(args) => snapshot::run(args, out),
         Verb::Demo(args) => demo::run(args, out),
         Verb::Edit(args) => edit::run(args, out).map_err(|e| CliError::usage(format!("{e:#}"))),

@@ -3,6 +3,7 @@
 //!
 //! The modules, in reading order. Start with [`cure`], the whole pipeline on one page, then [`case`], its nouns.
 
+pub mod controller;
 pub mod cure;
 pub mod world;
 pub mod case;

@@ -34,6 +34,9 @@ struct Behaviour {
     publishes_schema: bool,
     /// Whether every log is longer than anyone asks for.
     logs_much: bool,
+    /// Whether pods are not listed but come later, through the third watch: the first has expired, the second breaks
+    /// off in the middle of a line.
+    pods_come_later: bool,
 }
 
 struct Server {
@@ -121,6 +124,10 @@ impl Server {
                 bare |= header.contains("PartialObjectMetadataList");
             }
             self.asked.lock().unwrap().push(line.trim().to_owned());
+            if line.contains("watch=true") {
+                self.watch(&line, stream);
+                return;
+            }
             let (status, body) = match line.split(' ').collect::<Vec<_>>()[..] {
                 ["GET", target, _] => self.answer(target, bare),
                 _ => (405, "only GET".to_owned()),
@@ -179,7 +186,8 @@ impl Server {
             Some(token) => token.trim_start_matches("again-").parse().unwrap(),
             None => 0,
         };
-        let all = self.objects.get(kind.resource).cloned().unwrap_or_default();
+        let later = self.behaviour.pods_come_later && kind.resource == "pods";
+        let all = if later { Vec::new() } else { self.objects.get(kind.resource).cloned().unwrap_or_default() };
         let all: Vec<Value> =
             all.into_iter().filter(|o| namespace.is_none_or(|name| o["metadata"]["namespace"] == name)).collect();
         let end = (start + PAGE).min(all.len());
@@ -191,8 +199,42 @@ impl Server {
                 *item = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": item["metadata"]});
             }
         }
-        let list = json!({"kind": list_kind, "apiVersion": kind.api_version(), "metadata": {"continue": rest}, "items": items});
+        let list = json!({"kind": list_kind, "apiVersion": kind.api_version(), "metadata": {"continue": rest, "resourceVersion": "100"}, "items": items});
         (200, list.to_string())
+    }
+
+    /// A watch: nothing happens, but for pods that come later.
+    fn watch(&self, line: &str, mut stream: TcpStream) {
+        let date = &self.date;
+        let head = format!("HTTP/1.1 200 X\r\nDate: {date}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let mut said = head + &chunk(r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"150"}}}"#);
+        let mut lasts = true;
+        if self.behaviour.pods_come_later && line.contains("/pods?") {
+            let asked = self.asked.lock().unwrap();
+            let count = asked.iter().filter(|line| line.contains("/pods?watch=true")).count();
+            match count {
+                1 => {
+                    let gone =
+                        json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}});
+                    said += &(chunk(&gone.to_string()) + "0\r\n\r\n");
+                    lasts = false;
+                }
+                2 => {
+                    said += "10\r\n{\"type\":\"ADDED\",\r\n";
+                    lasts = false;
+                }
+                _ => {
+                    for pod in &self.objects["pods"] {
+                        said += &chunk(&json!({"type": "ADDED", "object": pod}).to_string());
+                    }
+                }
+            }
+        }
+        let _ = stream.write_all(said.as_bytes());
+        // Until who asked goes away.
+        if lasts {
+            let _ = BufReader::new(stream).read_line(&mut String::new());
+        }
     }
 
     fn log(&self, path: &str, query: &BTreeMap<&str, &str>) -> (u16, String) {
@@ -223,6 +265,13 @@ impl Server {
         let last = lines[lines.len().saturating_sub(query["tailLines"].parse().unwrap())..].concat();
         last.chars().take(query["limitBytes"].parse().unwrap()).collect()
     }
+}
+
+/// A line of a watch, in two pieces: whoever reads must put them together.
+fn chunk(line: &str) -> String {
+    let line = format!("{line}\n");
+    let (one, two) = line.split_at(line.len() / 2);
+    format!("{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n", one.len(), two.len())
 }
 
 fn status(code: u16, message: &str) -> (u16, String) {
@@ -452,4 +501,95 @@ fn a_snapshot_that_is_written_is_scanned_the_same_and_holds_no_secret() {
         }
         assert!(dir.join("snapshot.yaml").exists() && !dir.join("ingresses.json").exists());
     }
+}
+
+fn run(config: &Path, repo: &Path, forge: &Path) -> std::process::Command {
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("kubecure"));
+    command.env_clear().arg("run").arg("--kubeconfig").arg(config).arg("--repo").arg(repo);
+    command.arg("--forge").arg(format!("local:{}", forge.display())).args(["--settle-scale", "0.02"]);
+    command.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+    command
+}
+
+fn opened(forge: &Path) -> Vec<PathBuf> {
+    let of = |kind| if forge.join(kind).exists() { files(&forge.join(kind)) } else { Vec::new() };
+    let mut all = [of("pulls"), of("issues")].concat();
+    all.retain(|file| file.extension().is_some_and(|e| e == "md"));
+    all.sort();
+    all
+}
+
+#[test]
+fn one_pass_over_a_watched_cluster_opens_what_cure_opens_and_a_second_opens_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let (folder, repo) = shop();
+    let (server, url) = Server::start(&folder, Behaviour { unserved: vec!["ingresses"], ..Behaviour::default() });
+    let config = kubeconfig(temp.path(), &url, "default");
+    let (by_cure, by_run) = (temp.path().join("cure"), temp.path().join("run"));
+    let mut cure = live(&["cure", "--all", "-A", "--forge"], &config, &repo);
+    cure.arg(format!("local:{}", by_cure.display())).assert().code(0);
+    let titles = |forge: &Path| {
+        let title = |file: &PathBuf| {
+            let text = std::fs::read_to_string(file).unwrap();
+            text.lines().find(|line| line.starts_with("title:")).unwrap().to_owned()
+        };
+        let mut all: Vec<String> = opened(forge).iter().map(title).collect();
+        all.sort();
+        all
+    };
+    let first = run(&config, &repo, &by_run).arg("--once").output().unwrap();
+    let said = String::from_utf8(first.stderr).unwrap();
+    assert!(first.status.success(), "{said}");
+    assert!(!titles(&by_run).is_empty() && titles(&by_run) == titles(&by_cure), "{said}");
+    for line in said.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert!(line["level"].is_string() && line["message"].is_string(), "{line}");
+    }
+    let before = opened(&by_run);
+    let again = run(&config, &repo, &by_run).arg("--once").output().unwrap();
+    assert!(again.status.success());
+    assert_eq!(opened(&by_run), before, "{}", String::from_utf8_lossy(&again.stderr));
+    for line in server.asked.lock().unwrap().iter() {
+        assert!(line.starts_with("GET ") && !line.contains("secret"), "{line}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_watch_that_expires_and_one_that_breaks_off_cost_nothing_and_a_signal_ends_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let (folder, repo) = capture("oomkilled");
+    let (server, url) = Server::start(&folder, Behaviour { pods_come_later: true, ..Behaviour::default() });
+    let (config, forge) = (kubeconfig(temp.path(), &url, "default"), temp.path().join("forge"));
+    let mut running = run(&config, &repo, &forge).spawn().unwrap();
+    let began = std::time::Instant::now();
+    while opened(&forge).is_empty() && began.elapsed().as_secs() < 60 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let found = opened(&forge);
+    let ending = std::time::Instant::now();
+    std::process::Command::new("kill").arg(running.id().to_string()).status().unwrap();
+    let status = running.wait().unwrap();
+    assert!(status.success() && ending.elapsed().as_secs() < 5, "{status} after {:?}", ending.elapsed());
+    assert_eq!(found.len(), 1);
+    let asked = server.asked.lock().unwrap();
+    let asked: Vec<&String> = asked.iter().filter(|line| line.contains("/pods?")).collect();
+    let is_list = |line: &&String| line.contains("limit=");
+    assert!(is_list(&asked[0]) && asked[1].contains("resourceVersion=100&"), "{asked:?}");
+    assert!(is_list(&asked[2]) && asked[3].contains("resourceVersion=100&"), "410 Gone: list again: {asked:?}");
+    assert!(asked[4].contains("resourceVersion=150&") && asked.len() == 5, "it goes on where it was: {asked:?}");
+}
+
+#[test]
+fn what_cannot_be_run_is_said_at_the_start() {
+    let temp = tempfile::tempdir().unwrap();
+    let (folder, repo) = shop();
+    let (_, url) = Server::start(&folder, Behaviour::default());
+    let config = kubeconfig(temp.path(), &url, "shop");
+    let refused = |command: &mut Command, says: &'static str| {
+        command.assert().code(2).stderr(contains(says).and(contains("Hint: ")));
+    };
+    refused(live(&["run", "--once", "--forge", "github"], &config, &repo).env("A", "b"), "is no forge");
+    let forge = format!("local:{}", temp.path().join("forge").display());
+    refused(live(&["run", "-n", "a/b", "--forge", &forge], &config, &repo).env("A", "b"), "is no name of a namespace");
 }

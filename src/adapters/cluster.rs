@@ -1,4 +1,5 @@
-//! A live cluster: what it shows, the end of a log, the schema that it publishes. Reads, and never writes.
+//! A live cluster: what it shows, once or on and on, the end of a log, the schema that it publishes. Reads, and never
+//! writes.
 //!
 //! Answers are read as text and go through the projection that recordings go through.
 
@@ -8,6 +9,8 @@ mod kinds;
 mod list;
 mod logs;
 mod schema;
+mod store;
+mod watch;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,6 +27,7 @@ use crate::case::{Snapshot, Timestamp};
 pub use kinds::{KINDS, Kind};
 pub use list::Listed;
 pub use logs::Logged;
+pub use watch::Watching;
 
 /// Lists that are read at the same time.
 const AT_ONCE: usize = 4;
@@ -38,6 +42,8 @@ pub struct Scope {
 /// A cluster that can be asked.
 pub struct Cluster {
     client: kube::Client,
+    /// The same, but more patient: a watch is silent while nothing happens.
+    watcher: kube::Client,
     /// Where it is, for errors.
     url: String,
     /// Of the context that was chosen.
@@ -57,13 +63,17 @@ impl Cluster {
     pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Self> {
         let config = access::find(kubeconfig, context).await?;
         let (url, namespace) = (shown(&config.cluster_url), config.default_namespace.clone());
-        let client = kube::Client::try_from(config).map_err(|error| {
-            anyhow!(
-                "the cluster at {url} cannot be used: {}\nHint: `kubectl auth whoami` uses the same credentials",
-                http::root(&error)
-            )
-        })?;
-        Ok(Self { client, url, namespace, schemas: Mutex::default() })
+        let client = |config: kube::Config| {
+            kube::Client::try_from(config).map_err(|error| {
+                anyhow!(
+                    "the cluster at {url} cannot be used: {}\nHint: `kubectl auth whoami` uses the same credentials",
+                    http::root(&error)
+                )
+            })
+        };
+        let watcher = client(access::patient(config.clone()))?;
+        let client = client(config)?;
+        Ok(Self { client, watcher, url, namespace, schemas: Mutex::default() })
     }
 
     /// The namespace of the context; `default` if it names none.

@@ -18,7 +18,7 @@ const AT_ONCE: usize = 4;
 
 /// What `scan` and `cure` work on when the cluster is one that answers.
 pub struct Live {
-    cluster: Cluster,
+    cluster: Arc<Cluster>,
     snapshot: Arc<Snapshot>,
     sources: Arc<Sources>,
     forge: Option<Box<dyn Forge>>,
@@ -27,8 +27,13 @@ pub struct Live {
 }
 
 impl Live {
-    pub fn new(cluster: Cluster, snapshot: Arc<Snapshot>, sources: Sources, forge: Option<Box<dyn Forge>>) -> Self {
-        Self { cluster, snapshot, sources: Arc::new(sources), forge, gaps: Mutex::default() }
+    pub fn new(
+        cluster: impl Into<Arc<Cluster>>,
+        snapshot: Arc<Snapshot>,
+        sources: impl Into<Arc<Sources>>,
+        forge: Option<Box<dyn Forge>>,
+    ) -> Self {
+        Self { cluster: cluster.into(), snapshot, sources: sources.into(), forge, gaps: Mutex::default() }
     }
 
     /// What could not be read since the snapshot: logs, mostly.

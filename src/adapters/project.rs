@@ -3,6 +3,7 @@
 //! Files and a live cluster go the same way, so that both are read alike.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -47,15 +48,18 @@ struct Page<'a> {
 }
 
 #[derive(Default, Deserialize)]
-struct PageMeta {
-    #[serde(default)]
-    r#continue: Option<String>,
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct PageMeta {
+    /// The token for the next page; empty at the last.
+    pub(crate) r#continue: Option<String>,
+    /// What the list is as old as.
+    pub(crate) resource_version: Option<String>,
 }
 
-/// The items of a page, and the token for the next one if there is one.
-pub(crate) fn page(text: &str) -> serde_json::Result<(Vec<&RawValue>, Option<String>)> {
+/// The items of a page, and what it says about the list.
+pub(crate) fn page(text: &str) -> serde_json::Result<(Vec<&RawValue>, PageMeta)> {
     let page: Page<'_> = serde_json::from_str(text)?;
-    Ok((page.items.unwrap_or_default(), page.metadata.r#continue.filter(|token| !token.is_empty())))
+    Ok((page.items.unwrap_or_default(), page.metadata))
 }
 
 #[derive(Deserialize)]
@@ -95,21 +99,21 @@ impl Projector {
     /// What another one collected, after what this one did.
     pub(crate) fn join(&mut self, other: Self) {
         let (to, from) = (&mut self.snapshot, other.snapshot);
-        to.pods.extend(from.pods);
-        to.workloads.extend(from.workloads);
-        to.revisions.extend(from.revisions);
-        to.events.extend(from.events);
-        to.services.extend(from.services);
-        to.endpoint_slices.extend(from.endpoint_slices);
-        to.ingresses.extend(from.ingresses);
-        to.autoscalers.extend(from.autoscalers);
-        to.claims.extend(from.claims);
-        to.config_maps.extend(from.config_maps);
-        to.secrets.extend(from.secrets);
-        to.quotas.extend(from.quotas);
-        to.limit_ranges.extend(from.limit_ranges);
-        to.nodes.extend(from.nodes);
-        to.named.extend(from.named);
+        to.pods.append(from.pods);
+        to.workloads.append(from.workloads);
+        to.revisions.append(from.revisions);
+        to.events.append(from.events);
+        to.services.append(from.services);
+        to.endpoint_slices.append(from.endpoint_slices);
+        to.ingresses.append(from.ingresses);
+        to.autoscalers.append(from.autoscalers);
+        to.claims.append(from.claims);
+        to.config_maps.append(from.config_maps);
+        to.secrets.append(from.secrets);
+        to.quotas.append(from.quotas);
+        to.limit_ranges.append(from.limit_ranges);
+        to.nodes.append(from.nodes);
+        to.named.append(from.named);
         to.kinds.extend(from.kinds);
         to.gaps.extend(from.gaps);
         self.partial.extend(other.partial);
@@ -186,65 +190,23 @@ impl Projector {
     }
 
     fn project(&mut self, api_version: &str, kind: &str, text: &str) -> serde_json::Result<()> {
-        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-        let to = &mut self.snapshot;
-        match (group, kind) {
-            ("", "Pod") => {
-                let mut pod: Pod = serde_json::from_str(text)?;
-                if pod.metadata.controller().is_none() {
-                    let Spec { spec } = serde_json::from_str(text)?;
-                    let labels = &pod.metadata.labels;
-                    pod.template =
-                        Json::from_value(&serde_json::json!({ "metadata": { "labels": labels }, "spec": spec }));
-                }
-                to.pods.push(pod);
-            }
-            ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") | ("batch", "Job" | "CronJob") => {
-                let Parts { metadata, spec, status } = serde_json::from_str(text)?;
-                let (kind, api_version) = (kind.to_owned(), api_version.to_owned());
-                to.workloads.push(Workload { kind, api_version, metadata, spec, status });
-            }
-            ("apps", "ControllerRevision") => to.revisions.push(serde_json::from_str::<ControllerRevision>(text)?),
-            ("" | "events.k8s.io", "Event") => {
-                let event: WireEvent = serde_json::from_str(text)?;
-                self.newest = newest([self.newest, event.last()]);
-                to.events.push(event.into());
-            }
-            ("", "Service") => to.services.push(serde_json::from_str::<Service>(text)?),
-            ("discovery.k8s.io", "EndpointSlice") => {
-                to.endpoint_slices.push(serde_json::from_str::<EndpointSlice>(text)?);
-            }
-            ("networking.k8s.io", "Ingress") => to.ingresses.push(serde_json::from_str::<Ingress>(text)?),
-            ("autoscaling", "HorizontalPodAutoscaler") => {
-                let mut scaler: Autoscaler = serde_json::from_str(text)?;
-                if scaler.api_version.is_empty() {
-                    api_version.clone_into(&mut scaler.api_version);
-                }
-                to.autoscalers.push(scaler);
-            }
-            ("", "PersistentVolumeClaim") => to.claims.push(serde_json::from_str::<Claim>(text)?),
-            ("", "ConfigMap") => to.config_maps.push(serde_json::from_str::<WireConfig>(text)?.into()),
-            ("", "Secret") => to.secrets.push(serde_json::from_str::<WireConfig>(text)?.into()),
-            ("", "ResourceQuota") => to.quotas.push(serde_json::from_str::<Quota>(text)?),
-            ("", "LimitRange") => to.limit_ranges.push(serde_json::from_str::<LimitRange>(text)?),
-            ("", "Node") => {
-                let WireNode { status } = serde_json::from_str(text)?;
-                let heartbeats = status.conditions.iter().flatten().map(|c| c.last_heartbeat_time);
-                self.newest = newest(heartbeats.chain([self.newest]));
-                to.nodes.push(serde_json::from_str::<Node>(text)?);
-            }
-            ("healing.kubecure.io", "Snapshot") => {
-                let own: WireSnapshot = serde_json::from_str(text)?;
-                self.said = own.taken;
-                self.partial.extend(own.partial);
-                to.gaps.extend(own.gaps.into_iter().map(|gap| Gap { what: gap.what, why: gap.why }));
-            }
-            _ => {
-                let Bare { metadata } = serde_json::from_str(text)?;
-                let id = ObjectRef::new(api_version, kind, metadata.namespace.as_deref(), &metadata.name);
-                to.named.push(Named { id, metadata });
-            }
+        if (group_of(api_version), kind) == ("healing.kubecure.io", "Snapshot") {
+            let own: WireSnapshot = serde_json::from_str(text)?;
+            self.said = own.taken;
+            self.partial.extend(own.partial);
+            self.snapshot.gaps.extend(own.gaps.into_iter().map(|gap| Gap { what: gap.what, why: gap.why }));
+            return Ok(());
         }
+        if kind == "Node" {
+            let WireNode { status } = serde_json::from_str(text)?;
+            let heartbeats = status.conditions.iter().flatten().map(|c| c.last_heartbeat_time);
+            self.newest = newest(heartbeats.chain([self.newest]));
+        }
+        let object = Object::read(api_version, kind, text)?;
+        if let Object::Event(event) = &object {
+            self.newest = newest([self.newest, event.last]);
+        }
+        object.join(&mut self.snapshot);
         Ok(())
     }
 
@@ -254,6 +216,98 @@ impl Projector {
         snapshot.kinds.retain(|kind| !self.partial.contains(kind));
         snapshot.indexed()
     }
+}
+
+fn group_of(api_version: &str) -> &str {
+    api_version.rsplit_once('/').map_or("", |(group, _)| group)
+}
+
+/// One projected object. A clone shares it.
+#[derive(Clone, Debug)]
+pub(crate) enum Object {
+    Pod(Arc<Pod>),
+    Workload(Arc<Workload>),
+    Revision(Arc<ControllerRevision>),
+    Event(Arc<Event>),
+    Service(Arc<Service>),
+    EndpointSlice(Arc<EndpointSlice>),
+    Ingress(Arc<Ingress>),
+    Autoscaler(Arc<Autoscaler>),
+    Claim(Arc<Claim>),
+    ConfigMap(Arc<Config>),
+    Secret(Arc<Config>),
+    Quota(Arc<Quota>),
+    LimitRange(Arc<LimitRange>),
+    Node(Arc<Node>),
+    Named(Arc<Named>),
+}
+
+impl Object {
+    /// Reads an object as the API server sends it, down to what rules read.
+    pub(crate) fn read(api_version: &str, kind: &str, text: &str) -> serde_json::Result<Self> {
+        Ok(match (group_of(api_version), kind) {
+            ("", "Pod") => Self::Pod(Arc::new(pod(text)?)),
+            ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") | ("batch", "Job" | "CronJob") => {
+                let Parts { metadata, spec, status } = serde_json::from_str(text)?;
+                let (kind, api_version) = (kind.to_owned(), api_version.to_owned());
+                Self::Workload(Arc::new(Workload { kind, api_version, metadata, spec, status }))
+            }
+            ("apps", "ControllerRevision") => Self::Revision(serde_json::from_str(text)?),
+            ("" | "events.k8s.io", "Event") => Self::Event(Arc::new(serde_json::from_str::<WireEvent>(text)?.into())),
+            ("", "Service") => Self::Service(serde_json::from_str(text)?),
+            ("discovery.k8s.io", "EndpointSlice") => Self::EndpointSlice(serde_json::from_str(text)?),
+            ("networking.k8s.io", "Ingress") => Self::Ingress(serde_json::from_str(text)?),
+            ("autoscaling", "HorizontalPodAutoscaler") => {
+                let mut scaler: Autoscaler = serde_json::from_str(text)?;
+                if scaler.api_version.is_empty() {
+                    api_version.clone_into(&mut scaler.api_version);
+                }
+                Self::Autoscaler(Arc::new(scaler))
+            }
+            ("", "PersistentVolumeClaim") => Self::Claim(serde_json::from_str(text)?),
+            ("", "ConfigMap") => Self::ConfigMap(Arc::new(serde_json::from_str::<WireConfig>(text)?.into())),
+            ("", "Secret") => Self::Secret(Arc::new(serde_json::from_str::<WireConfig>(text)?.into())),
+            ("", "ResourceQuota") => Self::Quota(serde_json::from_str(text)?),
+            ("", "LimitRange") => Self::LimitRange(serde_json::from_str(text)?),
+            ("", "Node") => Self::Node(serde_json::from_str(text)?),
+            _ => {
+                let Bare { metadata } = serde_json::from_str(text)?;
+                let id = ObjectRef::new(api_version, kind, metadata.namespace.as_deref(), &metadata.name);
+                Self::Named(Arc::new(Named { id, metadata }))
+            }
+        })
+    }
+
+    /// Adds it to the list of its kind.
+    pub(crate) fn join(self, to: &mut Snapshot) {
+        match self {
+            Self::Pod(object) => to.pods.push(object),
+            Self::Workload(object) => to.workloads.push(object),
+            Self::Revision(object) => to.revisions.push(object),
+            Self::Event(object) => to.events.push(object),
+            Self::Service(object) => to.services.push(object),
+            Self::EndpointSlice(object) => to.endpoint_slices.push(object),
+            Self::Ingress(object) => to.ingresses.push(object),
+            Self::Autoscaler(object) => to.autoscalers.push(object),
+            Self::Claim(object) => to.claims.push(object),
+            Self::ConfigMap(object) => to.config_maps.push(object),
+            Self::Secret(object) => to.secrets.push(object),
+            Self::Quota(object) => to.quotas.push(object),
+            Self::LimitRange(object) => to.limit_ranges.push(object),
+            Self::Node(object) => to.nodes.push(object),
+            Self::Named(object) => to.named.push(object),
+        }
+    }
+}
+
+fn pod(text: &str) -> serde_json::Result<Pod> {
+    let mut pod: Pod = serde_json::from_str(text)?;
+    if pod.metadata.controller().is_none() {
+        let Spec { spec } = serde_json::from_str(text)?;
+        let labels = &pod.metadata.labels;
+        pod.template = Json::from_value(&serde_json::json!({ "metadata": { "labels": labels }, "spec": spec }));
+    }
+    Ok(pod)
 }
 
 /// The newest of some points in time.

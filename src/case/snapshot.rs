@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
-    Autoscaler, Claim, Config, ControllerRevision, EndpointSlice, Event, Gap, Ingress, LimitRange, Meta, Named, Node,
-    ObjectRef, Pod, Quota, Service, Timestamp, Workload,
+    Autoscaler, Claim, Config, ControllerRevision, EndpointSlice, Event, Gap, Ingress, LimitRange, List, Meta, Named,
+    Node, ObjectRef, Pod, Quota, Service, Timestamp, Workload,
 };
 
 /// What the cluster shows at one instant.
@@ -12,21 +12,21 @@ use super::{
 pub struct Snapshot {
     /// When it was taken.
     pub taken: Timestamp,
-    pub pods: Vec<Pod>,
-    pub workloads: Vec<Workload>,
-    pub revisions: Vec<ControllerRevision>,
-    pub events: Vec<Event>,
-    pub services: Vec<Service>,
-    pub endpoint_slices: Vec<EndpointSlice>,
-    pub ingresses: Vec<Ingress>,
-    pub autoscalers: Vec<Autoscaler>,
-    pub claims: Vec<Claim>,
-    pub config_maps: Vec<Config>,
-    pub secrets: Vec<Config>,
-    pub quotas: Vec<Quota>,
-    pub limit_ranges: Vec<LimitRange>,
-    pub nodes: Vec<Node>,
-    pub named: Vec<Named>,
+    pub pods: List<Pod>,
+    pub workloads: List<Workload>,
+    pub revisions: List<ControllerRevision>,
+    pub events: List<Event>,
+    pub services: List<Service>,
+    pub endpoint_slices: List<EndpointSlice>,
+    pub ingresses: List<Ingress>,
+    pub autoscalers: List<Autoscaler>,
+    pub claims: List<Claim>,
+    pub config_maps: List<Config>,
+    pub secrets: List<Config>,
+    pub quotas: List<Quota>,
+    pub limit_ranges: List<LimitRange>,
+    pub nodes: List<Node>,
+    pub named: List<Named>,
     /// Kinds of which the snapshot holds a list, even an empty one: what is absent there does not exist;
     /// what is absent elsewhere is unknown.
     pub kinds: BTreeSet<String>,

@@ -200,7 +200,7 @@ pub fn healthy(snapshot: &Snapshot) -> Healthy {
 }
 
 /// The policy of the repository. A broken one is an error: what it would forbid is not known.
-fn policies(files: &RawFiles) -> Result<Policies, CliError> {
+pub(super) fn policies(files: &RawFiles) -> Result<Policies, CliError> {
     let own = files.files.iter().filter(|(path, _)| path.starts_with(".kubecure/"));
     let own: Vec<PolicyFile<'_>> = own.map(|(path, text)| PolicyFile { path, text }).collect();
     Policies::read(&own).map_err(|problems| {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::case::{
-    Claim, EndpointSlice, Finding, Ingress, IngressBackend, Item, ItemSource, LimitRange, Node, ObjectRef, Quota,
+    Claim, EndpointSlice, Finding, Ingress, IngressBackend, Item, ItemSource, LimitRange, List, Node, ObjectRef, Quota,
     Service, Shared, Snapshot, Workload,
 };
 use crate::diagnose::changes::plain;
@@ -87,7 +87,7 @@ pub fn claim_ref(claim: &Claim) -> ObjectRef {
     ObjectRef::new("v1", "PersistentVolumeClaim", claim.metadata.namespace.as_deref(), &claim.metadata.name)
 }
 
-fn find<'s, T>(list: &'s [T], id: &ObjectRef, meta: impl Fn(&T) -> &crate::case::Meta) -> Option<&'s T> {
+fn find<'s, T>(list: &'s List<T>, id: &ObjectRef, meta: impl Fn(&T) -> &crate::case::Meta) -> Option<&'s T> {
     list.iter().find(|object| meta(object).name == id.name && meta(object).namespace == id.namespace)
 }
 

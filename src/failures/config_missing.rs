@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::case::{
-    Change, Config, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Quote, Shared, Snapshot,
+    Change, Config, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, List, ObjectRef, Quote, Shared, Snapshot,
 };
 use crate::detect::{Claims, Container, Instance, age, containers, earliest, of_pods, pod_events, pod_ref};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, ground};
@@ -183,7 +183,7 @@ fn of_volume(
     read(&event.message, container, reference)
 }
 
-fn configs<'s>(snapshot: &'s Snapshot, kind: &str) -> &'s [Config] {
+fn configs<'s>(snapshot: &'s Snapshot, kind: &str) -> &'s List<Config> {
     if kind == "Secret" { &snapshot.secrets } else { &snapshot.config_maps }
 }
 

@@ -13,6 +13,8 @@ use crate::redact::Redactor;
 
 const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(60);
+/// Longer than any watch is asked to last.
+const SILENCE: Duration = Duration::from_secs(300);
 
 /// Finds the cluster. Reads files, and asks nobody.
 pub(super) async fn find(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config> {
@@ -36,6 +38,12 @@ pub(super) async fn find(kubeconfig: Option<&Path>, context: Option<&str>) -> Re
     // Its retries go on for minutes; ours know when to stop.
     config.default_retry = false;
     Ok(config)
+}
+
+/// The same for watches.
+pub(super) fn patient(mut config: Config) -> Config {
+    config.read_timeout = Some(SILENCE);
+    config
 }
 
 /// The files that are there, merged as kubectl merges them; `None` when there is none.

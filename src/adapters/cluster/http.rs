@@ -98,7 +98,7 @@ impl Cluster {
         Ok((parts.headers, Reply { status: parts.status, date, bytes: body.to_bytes().to_vec() }))
     }
 
-    fn unreachable(&self, error: &(dyn Error + 'static)) -> anyhow::Error {
+    pub(super) fn unreachable(&self, error: &(dyn Error + 'static)) -> anyhow::Error {
         let cause = root(error);
         if cause.contains("certificate") {
             return anyhow!(
@@ -124,7 +124,7 @@ fn wait(headers: &HeaderMap, tried: u32) -> Duration {
 }
 
 /// `Tue, 24 Nov 2026 08:12:31 GMT`
-fn http_date(text: &str) -> Option<Timestamp> {
+pub(super) fn http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text).ok().map(|time| time.timestamp())
 }
 

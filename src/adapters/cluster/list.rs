@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::http::{Reply, encoded};
 use super::{Cluster, Kind, Scope};
-use crate::adapters::project::page;
+use crate::adapters::project::{PageMeta, page};
 use crate::case::{Gap, Timestamp};
 
 /// As many as client-go asks for at once.
@@ -27,6 +27,8 @@ pub struct Listed {
     pub is_forbidden: bool,
     /// The API server's clock at the last answer.
     pub at: Option<Timestamp>,
+    /// From where a watch goes on: as old as the first page, of however many pages it is.
+    pub version: Option<String>,
 }
 
 impl Cluster {
@@ -64,7 +66,11 @@ impl Cluster {
             let reply = self.get(&format!("{path}?limit={PAGE}{from}"), accept, LARGEST_PAGE).await?;
             listed.at = listed.at.max(reply.date);
             match reply.status {
-                StatusCode::OK => next = items(kind, &reply, each)?,
+                StatusCode::OK => {
+                    let meta = items(kind, &reply, each)?;
+                    listed.version = listed.version.take().or(meta.resource_version);
+                    next = meta.r#continue.filter(|token| !token.is_empty());
+                }
                 // The list is older than the server remembers: the rest comes from a newer one.
                 StatusCode::GONE if reply.resume().is_some_and(|token| Some(&token) != next.as_ref()) => {
                     next = reply.resume();
@@ -86,8 +92,8 @@ impl Cluster {
     }
 }
 
-fn items(kind: &Kind, reply: &Reply, each: &mut impl FnMut(&[&RawValue]) -> Result<()>) -> Result<Option<String>> {
-    let (items, next) = match page(reply.text()?) {
+fn items(kind: &Kind, reply: &Reply, each: &mut impl FnMut(&[&RawValue]) -> Result<()>) -> Result<PageMeta> {
+    let (items, meta) = match page(reply.text()?) {
         Ok(page) => page,
         Err(error) => bail!(
             "the answer to a list of {} is no list: {error}\nHint: is the address in kubeconfig that of an API server?",
@@ -95,7 +101,7 @@ fn items(kind: &Kind, reply: &Reply, each: &mut impl FnMut(&[&RawValue]) -> Resu
         ),
     };
     each(&items)?;
-    Ok(next)
+    Ok(meta)
 }
 
 /// A right that is missing, or a server that stumbles over one kind: named, and the rest goes on.

@@ -1,0 +1,255 @@
+//! `kubecure run`: watches the cluster, and works what fails through to pull requests.
+#![expect(clippy::disallowed_methods, reason = "a verb takes the time at the edge")]
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use jiff::SignedDuration;
+use tokio::sync::watch;
+
+use super::output::CliError;
+use super::world::{ClusterArgs, bad_input, no_answer, policies};
+use crate::adapters::cluster::{Cluster, Scope, Watching};
+use crate::adapters::forge::Forge;
+use crate::adapters::forge::local::LocalForge;
+use crate::adapters::live::Live;
+use crate::case::{Snapshot, Timestamp};
+use crate::controller::{self, Ended, Ground, Plan, Station, Woken};
+use crate::locate;
+
+/// How often it is asked whether the base branch moved.
+const BASE: Duration = Duration::from_secs(2);
+
+/// Watch the cluster, and work what fails through to pull requests
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// Work everything that fails now, once it has settled, and end: for a CronJob
+    #[arg(long)]
+    pub once: bool,
+    /// Where pull requests go: `local:DIR`, a folder with a bare repository, pulls/ and issues/
+    #[arg(long, value_name = "FORGE", env = "KUBECURE_FORGE")]
+    pub forge: String,
+    /// The file that says how to reach the cluster [default: KUBECONFIG, else ~/.kube/config, else the pod's own
+    /// ServiceAccount]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of kubeconfig [default: the current one]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Only this namespace [default: all]
+    #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "all_namespaces")]
+    pub namespace: Option<String>,
+    /// All namespaces, as without it
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// What the forge's repository is made from, where it has none yet
+    #[arg(long, value_name = "PATH", default_value = ".")]
+    pub repo: PathBuf,
+    /// What to call the cluster in pull requests
+    #[arg(long, value_name = "NAME", default_value = "cluster", env = "KUBECURE_CLUSTER")]
+    pub cluster: String,
+    /// What settle times are multiplied by
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, hide = true)]
+    pub settle_scale: f64,
+}
+
+pub fn run(args: &RunArgs) -> Result<u8, CliError> {
+    let base = Base::new(super::cure::local_folder(&args.forge)?, args.repo.clone());
+    log();
+    // A mistake that a person can mend ends it at the start; later it only waits until it is mended.
+    base.ground().map_err(bad_input)?;
+    // The watches have a thread of their own, so that work on an incident does not keep them waiting.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|error| CliError::usage(format!("cannot start: {error}")))?;
+    let plan = Plan { cluster: args.cluster.clone(), once: args.once, settle_scale: args.settle_scale };
+    let (ended, missing) = runtime.block_on(async {
+        let station = Outside::start(args, base).await?;
+        let ended = controller::run(&station, &plan).await;
+        tracing::info!(worked = ended.worked, failed = ended.failed, restarts = station.watching.restarts(), "ended");
+        Ok((ended, station.missing()))
+    })?;
+    // What still runs then is a read that nobody waits for.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    answer(args.once, ended, &missing)
+}
+
+fn answer(once: bool, ended: Ended, missing: &str) -> Result<u8, CliError> {
+    match ended {
+        Ended { looked: false, .. } if once => Err(no_answer(anyhow!("the cluster was not seen in time: {missing}"))
+            .hint("`kubecure scan -A` looks at the same, and says more")),
+        Ended { failed, .. } if once && failed > 0 => {
+            Err(no_answer(anyhow!("{failed} attempt(s) failed; the log says why"))
+                .hint("the next run tries again, and opens nothing twice"))
+        }
+        _ => Ok(0),
+    }
+}
+
+/// Text on a terminal, JSON else; `RUST_LOG` says how much.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let to = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr);
+    // Fails only if there is a log already, and that one serves as well.
+    let _ = if std::io::stderr().is_terminal() {
+        to.compact().try_init()
+    } else {
+        to.json().flatten_event(true).try_init()
+    };
+}
+
+/// The forge's folder, and what was read of its base branch.
+struct Base {
+    dir: PathBuf,
+    seed: PathBuf,
+    read: Mutex<Option<Read>>,
+}
+
+/// A commit as it was read, or why it cannot be used.
+struct Read {
+    asked: Instant,
+    commit: String,
+    ground: Result<Arc<Ground>, String>,
+}
+
+impl Base {
+    fn new(dir: PathBuf, seed: PathBuf) -> Self {
+        Self { dir, seed, read: Mutex::default() }
+    }
+
+    fn forge(&self) -> Result<LocalForge> {
+        LocalForge::open(&self.dir, Some(&self.seed), Timestamp::now())
+    }
+
+    fn ground(&self) -> Result<Arc<Ground>> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = read.as_ref().filter(|known| known.asked.elapsed() < BASE) {
+            return known.ground.clone().map_err(anyhow::Error::msg);
+        }
+        let forge = self.forge()?;
+        let commit = forge.repo().commit_id(None)?.to_string();
+        let ground = match read.take().filter(|known| known.commit == commit) {
+            Some(known) => known.ground,
+            None => index(&forge, &commit).map(Arc::new).map_err(|error| format!("{error:#}")),
+        };
+        *read = Some(Read { asked: Instant::now(), commit, ground: ground.clone() });
+        ground.map_err(anyhow::Error::msg)
+    }
+}
+
+/// Reads the manifests and the policy of a commit.
+fn index(forge: &LocalForge, commit: &str) -> Result<Ground> {
+    let files = forge.repo().manifests(Some(commit), "")?;
+    let policies = policies(&files).map_err(|error| match error.hint {
+        Some(hint) => anyhow!("{}\nHint: {hint}", error.message),
+        None => anyhow!("{}", error.message),
+    })?;
+    tracing::info!(commit, files = files.files.len(), skipped = files.skipped.len(), "read the repository");
+    let sources = locate::index(forge.name(), files.commit, files.files, files.skipped);
+    Ok(Ground { sources: Arc::new(sources), policies })
+}
+
+/// A live cluster, a repository and a forge.
+struct Outside {
+    cluster: Arc<Cluster>,
+    watching: Watching,
+    base: Base,
+    stop: watch::Receiver<bool>,
+}
+
+impl Outside {
+    async fn start(args: &RunArgs, base: Base) -> Result<Self, CliError> {
+        let of = ClusterArgs {
+            kubeconfig: args.kubeconfig.clone(),
+            context: args.context.clone(),
+            namespace: args.namespace.clone(),
+            all_namespaces: args.namespace.is_none(),
+        };
+        let stop = stopped().map_err(|error| CliError::usage(format!("signals cannot be listened to: {error}")))?;
+        let cluster = Arc::new(of.connect().await?);
+        let scope = Scope { namespaces: args.namespace.clone().map(|name| vec![name]) };
+        let watching = Watching::start(&cluster, &scope);
+        Ok(Self { cluster, watching, base, stop })
+    }
+}
+
+/// Becomes true on SIGTERM and SIGINT.
+fn stopped() -> std::io::Result<watch::Receiver<bool>> {
+    let (say, heard) = watch::channel(false);
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::spawn(async move {
+            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+            say.send_replace(true);
+        });
+    }
+    #[cfg(not(unix))]
+    tokio::spawn(async move {
+        let _ = tokio::signal::ctrl_c().await;
+        say.send_replace(true);
+    });
+    Ok(heard)
+}
+
+fn std(time: SignedDuration) -> Duration {
+    Duration::try_from(time).unwrap_or_default()
+}
+
+impl Station for Outside {
+    type World = Live;
+
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn wake(&self, least: SignedDuration, most: SignedDuration) -> Woken {
+        let look = async {
+            tokio::time::sleep(std(least)).await;
+            let _ = tokio::time::timeout(std(most.saturating_sub(least)), self.watching.changed()).await;
+        };
+        let mut stop = self.stop.clone();
+        let stopped = async {
+            // Nobody left to say so is no reason to stop.
+            if stop.wait_for(|stop| *stop).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stopped => Woken::Stop,
+            () = look => Woken::Look,
+        }
+    }
+
+    async fn sleep(&self, time: SignedDuration) {
+        tokio::time::sleep(std(time)).await;
+    }
+
+    fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.watching.snapshot()
+    }
+
+    fn missing(&self) -> String {
+        let missing = self.watching.missing();
+        match (missing.as_slice(), self.base.ground()) {
+            ([], Err(error)) => format!("{error:#}"),
+            ([first, rest @ ..], _) if !rest.is_empty() => format!("{first} (and {} more)", rest.len()),
+            (all, _) => all.concat(),
+        }
+    }
+
+    fn ground(&self) -> Result<Arc<Ground>> {
+        self.base.ground()
+    }
+
+    fn world(&self, snapshot: Arc<Snapshot>, ground: &Ground) -> Result<Live> {
+        let forge: Box<dyn Forge> = Box::new(self.base.forge()?);
+        Ok(Live::new(self.cluster.clone(), snapshot, ground.sources.clone(), Some(forge)))
+    }
+}

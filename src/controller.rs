@@ -1,0 +1,280 @@
+//! The loop: what changed? detect, cure.
+//!
+//! Level-triggered: an event of the cluster only wakes it. Each turn looks at all that is known, so nothing is lost
+//! when an event is, and a restart repeats nothing: the forge is the memory.
+
+pub mod agenda;
+mod settle;
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::Arc;
+
+use anyhow::Result;
+use futures::StreamExt;
+use futures::future::{Either, select};
+use futures::stream::FuturesUnordered;
+use jiff::SignedDuration;
+use tracing::{debug, info, warn};
+
+use self::agenda::{Agenda, Outcome, Sighting, Standing, mark};
+use crate::case::{Case, Incident, ObjectRef, Request, Snapshot, Timestamp};
+use crate::cure::cure;
+use crate::detect::detect;
+use crate::report::log::Log;
+use crate::report::{Journal, plain, tally};
+use crate::review::means_later;
+use crate::review::policy::Policies;
+use crate::settings::Terms;
+use crate::world::World;
+
+/// A turn comes at the latest after this: some failures appear because time passes and nothing happens.
+const LATEST: SignedDuration = SignedDuration::from_secs(15);
+/// Between two turns at least this, and thrice what the last one took: a busy cluster costs a part of a core.
+const SOONEST: SignedDuration = SignedDuration::from_millis(50);
+const SLOWEST: SignedDuration = SignedDuration::from_secs(2);
+/// What is being worked when the end comes has this long.
+const GRACE: SignedDuration = SignedDuration::from_secs(4);
+/// A single pass gives up on a cluster that has not answered by then.
+const SYNC: SignedDuration = SignedDuration::from_secs(60);
+
+/// What the loop stands in: a cluster that is watched, a repository, a forge.
+#[expect(async_fn_in_trait, reason = "used through generics in one crate; no caller needs to name the futures")]
+pub trait Station {
+    type World: World;
+
+    fn now(&self) -> Timestamp;
+
+    /// Waits for `least`, then until something changed in the cluster or `most` is over.
+    async fn wake(&self, least: SignedDuration, most: SignedDuration) -> Woken;
+
+    async fn sleep(&self, time: SignedDuration);
+
+    /// What the cluster shows, once every kind was answered.
+    fn snapshot(&self) -> Option<Arc<Snapshot>>;
+
+    /// What still keeps the first snapshot.
+    fn missing(&self) -> String;
+
+    /// The base branch as it is now; read anew only when it moved.
+    fn ground(&self) -> Result<Arc<Ground>>;
+
+    /// The world in which one incident is worked.
+    fn world(&self, snapshot: Arc<Snapshot>, ground: &Ground) -> Result<Self::World>;
+}
+
+/// Why the loop woke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// Something changed, or it was time.
+    Look,
+    /// The process is to end.
+    Stop,
+}
+
+/// The base branch at one commit.
+#[derive(Debug)]
+pub struct Ground {
+    pub sources: Arc<crate::case::Sources>,
+    pub policies: Policies,
+}
+
+/// How the loop is run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What the cluster is called in pull requests.
+    pub cluster: String,
+    /// Whether it ends when everything that stood at the start was worked.
+    pub once: bool,
+    /// What settle times are multiplied by.
+    pub settle_scale: f64,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Incidents that were worked.
+    pub worked: usize,
+    /// Attempts that failed because the outside did not answer.
+    pub failed: usize,
+    /// Whether the cluster was seen at all.
+    pub looked: bool,
+}
+
+/// Runs until it is stopped, or until one pass is done.
+pub async fn run(station: &impl Station, plan: &Plan) -> Ended {
+    let mut turns = Turns::new(plan, station.now());
+    let mut running = FuturesUnordered::new();
+    loop {
+        for (snapshot, ground, sighting) in turns.turn(station) {
+            running.push(work(station, plan, snapshot, ground, sighting.incident));
+        }
+        if plan.once && turns.is_over(station.now()) {
+            break;
+        }
+        let (least, most) = turns.pause(station.now());
+        let mut woken = pin!(station.wake(least, most));
+        let stop = loop {
+            if running.is_empty() {
+                break woken.as_mut().await == Woken::Stop;
+            }
+            match select(woken.as_mut(), running.next()).await {
+                Either::Left((woken, _)) => break woken == Woken::Stop,
+                Either::Right((Some((incident, outcome)), _)) => {
+                    turns.done(&incident, outcome, station.now());
+                    // There is room for the next, and a pass may be over: do not wait for the cluster.
+                    break false;
+                }
+                Either::Right((None, _)) => {}
+            }
+        };
+        if stop {
+            info!(working = running.len(), "stopping");
+            let finish = async {
+                while let Some((incident, outcome)) = running.next().await {
+                    turns.done(&incident, outcome, station.now());
+                }
+            };
+            select(pin!(finish), pin!(station.sleep(GRACE))).await;
+            break;
+        }
+    }
+    turns.ended
+}
+
+/// Works one incident through to the forge.
+async fn work(
+    station: &impl Station,
+    plan: &Plan,
+    snapshot: Arc<Snapshot>,
+    ground: Arc<Ground>,
+    incident: Incident,
+) -> (Incident, Outcome) {
+    let mut log = Log;
+    let worked = async {
+        let world = station.world(snapshot, &ground)?;
+        let terms = Terms { policies: &ground.policies, cluster: &plan.cluster, now: station.now() };
+        cure(&incident, &world, terms, Journal::open(&incident, &mut log)).await
+    };
+    let outcome = match worked.await {
+        Ok(case) => outcome(&case),
+        Err(error) => {
+            let id = tally::incident_id(&incident);
+            warn!(incident = %plain::inline(&id), "not worked: {}", plain::inline(&format!("{error:#}")));
+            Outcome::Failed
+        }
+    };
+    (incident, outcome)
+}
+
+/// A limit and a closed window pass by themselves; every other answer stands until something changes.
+fn outcome(case: &Case) -> Outcome {
+    let later = case.verdict.as_ref().is_some_and(|verdict| verdict.reasons.iter().any(|r| means_later(r.gate)));
+    if later && matches!(case.request, Some(Request::Nothing(_))) { Outcome::Later } else { Outcome::Settled }
+}
+
+/// What is kept from turn to turn.
+struct Turns {
+    agenda: Agenda,
+    began: Timestamp,
+    /// When the first snapshot was there.
+    synced: Option<Timestamp>,
+    took: SignedDuration,
+    /// The cluster's clock less ours: what stands since when is told by the cluster.
+    ahead: SignedDuration,
+    told: Standing,
+    /// Errors and gaps that were told: once, not in every turn.
+    trouble: String,
+    gaps: BTreeSet<crate::case::Gap>,
+    ended: Ended,
+}
+
+impl Turns {
+    fn new(plan: &Plan, now: Timestamp) -> Self {
+        let agenda = Agenda::scaled(plan.settle_scale);
+        let (told, trouble, gaps) = (Standing::default(), String::new(), BTreeSet::new());
+        let (took, ahead, ended) = (SignedDuration::ZERO, SignedDuration::ZERO, Ended::default());
+        Self { agenda, began: now, synced: None, took, ahead, told, trouble, gaps, ended }
+    }
+
+    /// Looks at the cluster, and says what is to be worked now.
+    fn turn(&mut self, station: &impl Station) -> Vec<(Arc<Snapshot>, Arc<Ground>, Sighting)> {
+        let now = station.now();
+        let Some(snapshot) = station.snapshot() else { return Vec::new() };
+        self.ahead = snapshot.taken.duration_since(now);
+        self.tell_gaps(&snapshot);
+        let ground = match station.ground() {
+            Ok(ground) => ground,
+            Err(error) => {
+                self.tell_trouble(&format!("{error:#}"));
+                return Vec::new();
+            }
+        };
+        self.tell_trouble("");
+        let incidents = detect(&snapshot);
+        if self.synced.is_none() {
+            info!(pods = snapshot.pods.len(), incidents = incidents.len(), "watching");
+        }
+        self.synced.get_or_insert(snapshot.taken);
+        self.ended.looked = true;
+        let sources = ground.sources.commit.as_deref().unwrap_or("");
+        let seen = incidents.into_iter().map(|incident| {
+            let mark = mark(&incident, &generations(&incident, &snapshot), sources);
+            Sighting { incident, mark }
+        });
+        let picked = self.agenda.turn(seen.collect(), snapshot.taken);
+        let standing = self.agenda.standing();
+        if standing != self.told {
+            debug!(?standing, "agenda");
+            self.told = standing;
+        }
+        self.took = station.now().duration_since(now);
+        picked.into_iter().map(|sighting| (snapshot.clone(), ground.clone(), sighting)).collect()
+    }
+
+    fn done(&mut self, incident: &Incident, outcome: Outcome, now: Timestamp) {
+        self.ended.worked += 1;
+        self.ended.failed += usize::from(outcome == Outcome::Failed);
+        self.agenda.done(incident, outcome, now.checked_add(self.ahead).unwrap_or(now));
+    }
+
+    /// How long to wait at least and at most.
+    fn pause(&self, now: Timestamp) -> (SignedDuration, SignedDuration) {
+        let least = self.took.saturating_mul(3).clamp(SOONEST, SLOWEST);
+        let due = self.agenda.due().map_or(LATEST, |due| due.duration_since(now) - self.ahead);
+        (least, due.clamp(least, LATEST))
+    }
+
+    /// Whether a single pass is over.
+    fn is_over(&self, now: Timestamp) -> bool {
+        match self.synced {
+            Some(synced) => self.agenda.is_through(synced),
+            None => now.duration_since(self.began) > SYNC,
+        }
+    }
+
+    fn tell_trouble(&mut self, trouble: &str) {
+        if self.trouble != trouble {
+            if trouble.is_empty() {
+                info!("the repository can be read again");
+            } else {
+                warn!("the repository cannot be used, so nothing is worked: {}", plain::inline(trouble));
+            }
+            trouble.clone_into(&mut self.trouble);
+        }
+    }
+
+    fn tell_gaps(&mut self, snapshot: &Snapshot) {
+        let gaps: BTreeSet<_> = snapshot.gaps.iter().cloned().collect();
+        for gap in gaps.difference(&self.gaps).take(20) {
+            warn!("{}: {}", plain::inline(&gap.what), plain::inline(&gap.why));
+        }
+        self.gaps = gaps;
+    }
+}
+
+/// The generations of the workloads: a person who edits one changes the case.
+fn generations(incident: &Incident, snapshot: &Snapshot) -> BTreeSet<(ObjectRef, Option<i64>)> {
+    let of = |id: &ObjectRef| (id.clone(), snapshot.workload(id).and_then(|w| w.metadata.generation));
+    incident.workloads().into_iter().map(of).collect()
+}

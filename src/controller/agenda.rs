@@ -1,0 +1,305 @@
+//! What fails now in, what is to be worked next out: settled, fair, and nothing twice.
+//!
+//! Knows no clock: the time is handed in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use jiff::SignedDuration;
+
+use super::settle::settle;
+use crate::case::{FailureId, Incident, ObjectRef, Shared, Timestamp};
+
+/// Incidents that are worked at the same time.
+const AT_ONCE: usize = 4;
+/// Incidents that are kept in mind; what is beyond is seen again when there is room.
+const MOST: usize = 10_000;
+/// A failure that is away for less has not gone: a crashing container runs for a moment in between.
+const AWAY: SignedDuration = SignedDuration::from_secs(10);
+/// How long one that was worked is remembered after it is gone; the forge remembers for ever.
+const REMEMBERED: SignedDuration = SignedDuration::from_mins(10);
+/// Marks that are remembered of one incident.
+const MARKS: usize = 8;
+/// The waits after an attempt that came to nothing: doubled each time, between these.
+const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(10);
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(10);
+
+/// An incident as the cluster shows it now, and a mark of everything that its outcome depends on.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    pub incident: Incident,
+    /// The same mark means that working it again would come to the same.
+    pub mark: u64,
+}
+
+/// What came of working an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The forge holds what it should: nothing more to do until something changes.
+    Settled,
+    /// A limit or a schedule stands against it, and will pass.
+    Later,
+    /// The outside did not answer.
+    Failed,
+}
+
+/// What identifies an incident from one look to the next.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    namespace: String,
+    failure: FailureId,
+    shared: Option<Shared>,
+    workload: Option<(ObjectRef, Option<String>)>,
+}
+
+impl Key {
+    /// Of a shared cause it is the cause, however many workloads it hits by now.
+    pub fn of(incident: &Incident) -> Self {
+        let first = incident.first();
+        let namespace = first.workload.ns().to_owned();
+        match &incident.shared {
+            Some(shared) => Self {
+                // The first workload of many is another one when that recovers.
+                namespace: String::new(),
+                failure: incident.failure,
+                shared: Some(shared.clone()),
+                workload: None,
+            },
+            None => Self {
+                namespace,
+                failure: incident.failure,
+                shared: None,
+                workload: Some((first.workload.clone(), first.container.clone())),
+            },
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Since when it stands, as far as is known.
+    since: Timestamp,
+    seen: Timestamp,
+    /// The marks with which it was worked to an end: what changes to and fro is not new each time.
+    worked: Vec<u64>,
+    /// The mark with which it is being worked now.
+    working: Option<u64>,
+    /// Attempts in a row that came to nothing.
+    attempts: u32,
+    not_before: Option<Timestamp>,
+}
+
+/// How many incidents stand where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    pub settling: usize,
+    /// Settled and waiting for their turn.
+    pub queued: usize,
+    pub working: usize,
+    /// Tried in vain, and waiting to be tried again.
+    pub waiting: usize,
+    pub done: usize,
+    /// Beyond what is kept in mind.
+    pub left_out: usize,
+}
+
+/// Decides which incidents are worked, and when.
+#[derive(Debug)]
+pub struct Agenda {
+    entries: BTreeMap<Key, Entry>,
+    /// The namespace that was served last.
+    served: String,
+    scale: f64,
+    standing: Standing,
+    due: Option<Timestamp>,
+}
+
+impl Default for Agenda {
+    fn default() -> Self {
+        Self::scaled(1.0)
+    }
+}
+
+impl Agenda {
+    /// With settle times multiplied: tests have no minutes.
+    pub fn scaled(scale: f64) -> Self {
+        let (entries, served) = (BTreeMap::new(), String::new());
+        Self { entries, served, scale, standing: Standing::default(), due: None }
+    }
+
+    /// What is to be worked now, at most as many as there is room for. Each must be reported with [`Agenda::done`].
+    pub fn turn(&mut self, sightings: Vec<Sighting>, now: Timestamp) -> Vec<Sighting> {
+        self.standing = Standing::default();
+        self.due = None;
+        let mut ready: BTreeMap<String, Vec<(Timestamp, Key, Sighting)>> = BTreeMap::new();
+        for sighting in sightings {
+            let key = Key::of(&sighting.incident);
+            if !self.see(&key, &sighting.incident, now) {
+                self.standing.left_out += 1;
+            } else if self.is_ready(&key, &sighting, now) {
+                let since = self.entries[&key].since;
+                ready
+                    .entry(sighting.incident.first().workload.ns().to_owned())
+                    .or_default()
+                    .push((since, key, sighting));
+            }
+        }
+        self.forget(now);
+        let picked = self.pick(ready);
+        self.standing.working = self.working();
+        picked
+    }
+
+    /// Reports what came of an incident that [`Agenda::turn`] gave out.
+    pub fn done(&mut self, incident: &Incident, outcome: Outcome, now: Timestamp) {
+        let key = Key::of(incident);
+        let scale = self.scale;
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        let mark = entry.working.take();
+        match outcome {
+            Outcome::Settled => {
+                entry.worked.extend(mark);
+                let surplus = entry.worked.len().saturating_sub(MARKS);
+                entry.worked.drain(..surplus);
+                entry.attempts = 0;
+                entry.not_before = None;
+            }
+            Outcome::Later | Outcome::Failed => {
+                entry.attempts = entry.attempts.saturating_add(1);
+                entry.not_before = now.checked_add(scaled(wait(&key, entry.attempts), scale)).ok();
+            }
+        }
+    }
+
+    /// When the next turn is due if nothing happens: something has settled then, or its wait is over.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.due
+    }
+
+    /// How many incidents stand where, as of the last turn.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Whether nothing that was there at this time still settles, queues or is worked. One that was tried in vain is
+    /// no reason to stay.
+    pub fn is_through(&self, with: Timestamp) -> bool {
+        let open = |e: &Entry| e.working.is_some() || (e.worked.is_empty() && e.attempts == 0);
+        !self.entries.values().any(|e| e.since <= with && open(e))
+    }
+
+    fn working(&self) -> usize {
+        self.entries.values().filter(|entry| entry.working.is_some()).count()
+    }
+
+    /// Takes note of an incident; `false` when there are too many.
+    fn see(&mut self, key: &Key, incident: &Incident, now: Timestamp) -> bool {
+        if let Some(entry) = self.entries.get_mut(key) {
+            if now.duration_since(entry.seen) > scaled(AWAY, self.scale) {
+                entry.since = now;
+            }
+            entry.seen = now;
+            return true;
+        }
+        if self.entries.len() >= MOST {
+            return false;
+        }
+        // What the cluster says has stood for long need not be waited for again after a restart.
+        let told = incident.findings.iter().filter_map(|finding| finding.since).min();
+        let since = told.map_or(now, |since| since.min(now));
+        let entry = Entry { since, seen: now, worked: Vec::new(), working: None, attempts: 0, not_before: None };
+        self.entries.insert(key.clone(), entry);
+        true
+    }
+
+    fn is_ready(&mut self, key: &Key, sighting: &Sighting, now: Timestamp) -> bool {
+        let entry = &self.entries[key];
+        if entry.working.is_some() {
+            return false;
+        }
+        if entry.worked.contains(&sighting.mark) {
+            self.standing.done += 1;
+            return false;
+        }
+        let settled = entry.since.checked_add(scaled(settle(&sighting.incident), self.scale)).unwrap_or(now);
+        let waits = entry.not_before.filter(|at| *at > now);
+        match waits.into_iter().chain(Some(settled).filter(|at| *at > now)).max() {
+            None => true,
+            Some(at) => {
+                self.due = Some(self.due.map_or(at, |due| due.min(at)));
+                if waits.is_some() {
+                    self.standing.waiting += 1;
+                } else {
+                    self.standing.settling += 1;
+                }
+                false
+            }
+        }
+    }
+
+    /// What is gone is forgotten: at once if nothing was done about it.
+    fn forget(&mut self, now: Timestamp) {
+        let scale = self.scale;
+        self.entries.retain(|_, entry| {
+            let gone = now.duration_since(entry.seen);
+            let kept = if entry.worked.is_empty() { scaled(AWAY, scale) } else { REMEMBERED };
+            entry.working.is_some() || gone <= kept
+        });
+    }
+
+    /// One of each namespace in turn, from the one after that which was served last; within one the oldest first.
+    fn pick(&mut self, ready: BTreeMap<String, Vec<(Timestamp, Key, Sighting)>>) -> Vec<Sighting> {
+        let mut room = AT_ONCE.saturating_sub(self.working());
+        let mut queues = ready;
+        for queue in queues.values_mut() {
+            queue.sort_by(|a, b| (b.0, &b.1).cmp(&(a.0, &a.1)));
+        }
+        let mut picked = Vec::new();
+        while room > 0 && !queues.is_empty() {
+            let after = queues.keys().find(|namespace| **namespace > self.served);
+            let Some(namespace) = after.or_else(|| queues.keys().next()).cloned() else { break };
+            let next = queues.get_mut(&namespace).and_then(Vec::pop);
+            if queues.get(&namespace).is_none_or(Vec::is_empty) {
+                queues.remove(&namespace);
+            }
+            self.served = namespace;
+            let Some((_, key, sighting)) = next else { continue };
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.working = Some(sighting.mark);
+                picked.push(sighting);
+                room -= 1;
+            }
+        }
+        self.standing.queued = queues.values().map(Vec::len).sum();
+        picked
+    }
+}
+
+/// How long to wait after so many attempts: doubled each time up to a bound, and a quarter less or more, so that what
+/// failed together is not tried together. The same incident and attempt always wait the same.
+fn wait(key: &Key, attempts: u32) -> SignedDuration {
+    let doubled = FIRST_WAIT.saturating_mul(1 << (attempts.saturating_sub(1)).min(12)).min(LONGEST_WAIT);
+    let mut hasher = DefaultHasher::new();
+    (key, attempts).hash(&mut hasher);
+    let per_mille = i32::try_from(hasher.finish() % 501).unwrap_or(0) + 750;
+    doubled / 1000 * per_mille
+}
+
+fn scaled(duration: SignedDuration, by: f64) -> SignedDuration {
+    SignedDuration::try_from_secs_f64(duration.as_secs_f64() * by).unwrap_or(duration)
+}
+
+/// A mark from the parts that an outcome depends on.
+pub fn mark(incident: &Incident, generations: &BTreeSet<(ObjectRef, Option<i64>)>, sources: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (Key::of(incident), generations, sources).hash(&mut hasher);
+    for finding in &incident.findings {
+        // Counts in a symptom go up while nothing changes: "killed 6 times", "in 2 of 3 pods".
+        let words: String = finding.symptom.chars().filter(|c| !c.is_ascii_digit()).collect();
+        (words.split(" in ").next(), &finding.workload, &finding.container).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests;
