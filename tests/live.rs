@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 const PAGE: usize = 3;
 
 /// What the server holds, and how it misbehaves.
+#[expect(clippy::struct_excessive_bools, reason = "each is a way to misbehave, and they go together as they like")]
 #[derive(Default)]
 struct Behaviour {
     forbidden: Vec<&'static str>,
@@ -526,8 +527,8 @@ fn one_pass_over_a_watched_cluster_opens_what_cure_opens_and_a_second_opens_noth
     let (server, url) = Server::start(&folder, Behaviour { unserved: vec!["ingresses"], ..Behaviour::default() });
     let config = kubeconfig(temp.path(), &url, "default");
     let (by_cure, by_run) = (temp.path().join("cure"), temp.path().join("run"));
-    let mut cure = live(&["cure", "--all", "-A", "--forge"], &config, &repo);
-    cure.arg(format!("local:{}", by_cure.display())).assert().code(0);
+    let mut cure = live(&["cure", "--all", "-A"], &config, &repo);
+    cure.arg("--forge").arg(format!("local:{}", by_cure.display())).assert().code(0);
     let titles = |forge: &Path| {
         let title = |file: &PathBuf| {
             let text = std::fs::read_to_string(file).unwrap();

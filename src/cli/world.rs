@@ -109,7 +109,7 @@ pub struct WorldArgs {
 /// The cluster as it was read: it is not asked twice for what it shows.
 pub enum Reading {
     Recorded(Box<Recording>),
-    Live(Cluster, Arc<Snapshot>),
+    Live(Arc<Cluster>, Arc<Snapshot>),
 }
 
 impl Reading {
@@ -155,7 +155,7 @@ impl WorldArgs {
         let cluster = self.of.connect().await?;
         let shown = cluster.snapshot(&self.of.scope(&cluster)).await.map_err(no_answer)?;
         self.of.exists(&shown)?;
-        Ok(Reading::Live(cluster, Arc::new(shown)))
+        Ok(Reading::Live(Arc::new(cluster), Arc::new(shown)))
     }
 
     /// Puts it together. `files` come from the repository, or from the forge that already has one.

@@ -64,38 +64,38 @@ impl Store {
     }
 
     /// A whole list: what is not in it is gone.
-    pub(super) fn replace(&mut self, shelf: usize, objects: BTreeMap<Key, Held>) {
-        let shelf = &mut self.shelves[shelf];
-        (shelf.objects, shelf.state, shelf.broken) = (objects, State::Listed, None);
+    pub(super) fn replace(&mut self, place: usize, objects: BTreeMap<Key, Held>) {
+        let on = &mut self.shelves[place];
+        (on.objects, on.state, on.broken) = (objects, State::Listed, None);
     }
 
-    pub(super) fn unserved(&mut self, shelf: usize) {
-        let shelf = &mut self.shelves[shelf];
-        (shelf.objects, shelf.state, shelf.broken) = (BTreeMap::new(), State::Unserved, None);
+    pub(super) fn unserved(&mut self, place: usize) {
+        let on = &mut self.shelves[place];
+        (on.objects, on.state, on.broken) = (BTreeMap::new(), State::Unserved, None);
     }
 
     /// What may not be read any more is not shown any more.
-    pub(super) fn refused(&mut self, shelf: usize, gaps: Vec<Gap>) {
-        let shelf = &mut self.shelves[shelf];
-        (shelf.objects, shelf.state, shelf.broken) = (BTreeMap::new(), State::Refused(gaps), None);
+    pub(super) fn refused(&mut self, place: usize, gaps: Vec<Gap>) {
+        let on = &mut self.shelves[place];
+        (on.objects, on.state, on.broken) = (BTreeMap::new(), State::Refused(gaps), None);
     }
 
-    pub(super) fn put(&mut self, shelf: usize, key: Key, held: Held) {
-        self.shelves[shelf].objects.insert(key, held);
+    pub(super) fn put(&mut self, place: usize, key: Key, held: Held) {
+        self.shelves[place].objects.insert(key, held);
     }
 
-    pub(super) fn remove(&mut self, shelf: usize, key: &Key) {
-        self.shelves[shelf].objects.remove(key);
+    pub(super) fn remove(&mut self, place: usize, key: &Key) {
+        self.shelves[place].objects.remove(key);
     }
 
     /// The server does not answer for this kind; what was seen last stands for a little while.
-    pub(super) fn broken(&mut self, shelf: usize, why: String, now: Timestamp) {
-        let broken = &mut self.shelves[shelf].broken;
+    pub(super) fn broken(&mut self, place: usize, why: String, now: Timestamp) {
+        let broken = &mut self.shelves[place].broken;
         *broken = Some((broken.take().map_or(now, |(since, _)| since), why));
     }
 
-    pub(super) fn answers(&mut self, shelf: usize) {
-        self.shelves[shelf].broken = None;
+    pub(super) fn answers(&mut self, place: usize) {
+        self.shelves[place].broken = None;
     }
 
     /// The server said what time it is. It tells whole seconds, so the highest difference is the best.

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::http::{encoded, http_date};
-use super::store::{Held, Key, Store, held, shared};
+use super::store::{Key, Store, held, shared};
 use super::{Cluster, KINDS, Kind, Scope, local_clock};
 use crate::case::Snapshot;
 
@@ -195,8 +195,8 @@ impl Feed {
             for item in items {
                 let mut head = serde_json::from_str::<Head>(item.get())?.metadata;
                 let key = head.key();
-                let held = held(self.kind, &api_version, &key.1, item.get());
-                objects.insert(key, held);
+                let object = held(self.kind, &api_version, &key.1, item.get());
+                objects.insert(key, object);
             }
             Ok(())
         });
@@ -294,8 +294,8 @@ impl Feed {
         let (key, newer) = (head.key(), head.resource_version);
         match &*line.r#type {
             "ADDED" | "MODIFIED" => {
-                let held: Held = held(self.kind, &self.kind.api_version(), &key.1, line.object.get());
-                self.inner.change(|store| store.put(self.shelf, key, held));
+                let object = held(self.kind, &self.kind.api_version(), &key.1, line.object.get());
+                self.inner.change(|store| store.put(self.shelf, key, object));
             }
             "DELETED" => self.inner.change(|store| store.remove(self.shelf, &key)),
             // A bookmark says only how far the watch has come.
