@@ -79,7 +79,8 @@ impl Key {
 struct Entry {
     /// Since when it stands, as far as is known.
     since: Timestamp,
-    seen: Timestamp,
+    /// Since when looks do not show it.
+    gone: Option<Timestamp>,
     /// The marks with which it was worked to an end: what changes to and fro is not new each time.
     worked: Vec<u64>,
     /// The mark with which it is being worked now.
@@ -132,6 +133,8 @@ impl Agenda {
         self.standing = Standing::default();
         self.due = None;
         let mut ready: BTreeMap<String, Vec<(Timestamp, Key, Sighting)>> = BTreeMap::new();
+        // Until it is seen below. Looks may be far apart: only one that does not show it says that it is gone.
+        self.entries.values_mut().for_each(|entry| _ = entry.gone.get_or_insert(now));
         for sighting in sightings {
             let key = Key::of(&sighting.incident);
             if !self.see(&key, &sighting.incident, now) {
@@ -195,10 +198,9 @@ impl Agenda {
     /// Takes note of an incident; `false` when there are too many.
     fn see(&mut self, key: &Key, incident: &Incident, now: Timestamp) -> bool {
         if let Some(entry) = self.entries.get_mut(key) {
-            if now.duration_since(entry.seen) > scaled(AWAY, self.scale) {
+            if entry.gone.take().is_some_and(|gone| now.duration_since(gone) > scaled(AWAY, self.scale)) {
                 entry.since = now;
             }
-            entry.seen = now;
             return true;
         }
         if self.entries.len() >= MOST {
@@ -207,7 +209,7 @@ impl Agenda {
         // What the cluster says has stood for long need not be waited for again after a restart.
         let told = incident.findings.iter().filter_map(|finding| finding.since).min();
         let since = told.map_or(now, |since| since.min(now));
-        let entry = Entry { since, seen: now, worked: Vec::new(), working: None, attempts: 0, not_before: None };
+        let entry = Entry { since, gone: None, worked: Vec::new(), working: None, attempts: 0, not_before: None };
         self.entries.insert(key.clone(), entry);
         true
     }
@@ -241,7 +243,7 @@ impl Agenda {
     fn forget(&mut self, now: Timestamp) {
         let scale = self.scale;
         self.entries.retain(|_, entry| {
-            let gone = now.duration_since(entry.seen);
+            let Some(gone) = entry.gone.map(|gone| now.duration_since(gone)) else { return true };
             let kept = if entry.worked.is_empty() { scaled(AWAY, scale) } else { REMEMBERED };
             entry.working.is_some() || gone <= kept
         });
