@@ -7,7 +7,7 @@ use crate::detect::{Claims, Container, Instance, container_of, containers, count
 use crate::diagnose::confidence::{AGREES, REPEATED, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::raise::{Limit, Not};
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{next, person, rule, went_back};
+use crate::diagnose::{history, next, person, rule, went_back};
 use crate::failures::Failure;
 use crate::quantity::Quantity;
 use crate::review::policy::Policy;
@@ -41,10 +41,25 @@ impl Failure for OomKilled {
         let cause = |was: &str| {
             format!("the memory limit {} is too low for what `{}` uses; {was}", limit.shown(), container.name())
         };
-        went_back(evidence, &finding.workload, memory, cause, because(evidence), said_by_status(evidence))
+        // A limit that the last rollout raised is not put back: it is still too low.
+        let back =
+            || went_back(evidence, &finding.workload, memory, cause, because(evidence), said_by_status(evidence));
+        had_more(evidence, &container, &limit)
+            .then(back)
+            .flatten()
             .or_else(|| heap_above_limit(evidence, &container, &limit))
             .or_else(|| raise(evidence, &container, &limit, policy))
     }
+}
+
+/// Whether the last healthy revision let the container have more, or whatever it took.
+fn had_more(evidence: &Evidence, container: &Part<'_>, limit: &Part<'_>) -> bool {
+    let workload = &evidence.incident.first().workload;
+    let Some(healthy) = history::last_healthy(&evidence.snapshot, workload) else { return false };
+    history::was(&healthy, workload, &limit.path).map_or_else(
+        || history::was(&healthy, workload, &container.path).is_some(),
+        |was| Quantity::of(was) > Quantity::of(limit.value),
+    )
 }
 
 fn is_oom(instance: &Instance<'_>) -> bool {

@@ -1,0 +1,146 @@
+//! Pods and the rollout they came with in, whether what fails is the template of now, and since it is, out.
+//!
+//! A template that runs elsewhere, or ran until lately, is not the cause by itself: then going back cures nothing, and
+//! a failure that shows only in pods of a former template may be cured already.
+
+use jiff::SignedDuration;
+
+use crate::case::{Diagnosis, Evidence, Finding, ObjectRef, Pod, Snapshot, Timestamp};
+use crate::detect::{Instance, container_of, of_pods};
+use crate::diagnose::confidence::{STATUS_NAMES_IT, doubt, ground};
+use crate::diagnose::history::Healthy;
+use crate::diagnose::{next, person};
+
+/// A container that runs for so long has got over its start.
+const STEADY: SignedDuration = SignedDuration::from_mins(10);
+/// The longest pause between two starts of a container, with some room.
+const LONGEST_PAUSE: i64 = 330;
+/// A pod that came so much later than its rollout says little about that.
+const WITH_THE_ROLLOUT: SignedDuration = SignedDuration::from_hours(1);
+/// Failures that one template gives every pod alike, and at once.
+const OF_THE_TEMPLATE: [&str; 6] =
+    ["crash-loop", "probe-failing", "run-error", "image-pull", "security-context", "config-missing"];
+/// Of these the ones that keep a container from running at all.
+const BEFORE_THE_START: [&str; 4] = ["run-error", "image-pull", "security-context", "config-missing"];
+
+/// Whether a pod was made from the template that its workload has now; so it is where nothing tells.
+pub fn is_current(snapshot: &Snapshot, workload: &ObjectRef, pod: &Pod) -> bool {
+    let revision = pod.metadata.labels.get("controller-revision-hash");
+    match workload.kind.as_str() {
+        "Deployment" => {
+            let newest = snapshot.children_of(workload).filter(|set| set.revision().is_some());
+            let newest = newest.max_by_key(|set| set.revision());
+            newest.zip(pod.metadata.controller()).is_none_or(|(set, owner)| set.metadata.name == owner.name)
+        }
+        "StatefulSet" => {
+            let newest = snapshot.workload(workload).and_then(|w| w.status.update_revision.as_ref());
+            newest.zip(revision).is_none_or(|(newest, own)| newest == own)
+        }
+        "DaemonSet" => {
+            let owned = |m: &crate::case::Meta| {
+                m.namespace == workload.namespace && m.controller().is_some_and(|o| o.name == workload.name)
+            };
+            let newest = snapshot.revisions.iter().filter(|r| owned(&r.metadata)).max_by_key(|r| r.revision);
+            newest.zip(revision).is_none_or(|(newest, own)| newest.metadata.name.ends_with(own.as_str()))
+        }
+        _ => true,
+    }
+}
+
+/// Pods of the workload by the names that a finding has of them.
+fn failing_pods<'s>(snapshot: &'s Snapshot, finding: &Finding) -> Vec<&'s Pod> {
+    let named = |pod: &&Pod| finding.pods.iter().any(|id| id.name == pod.metadata.name);
+    snapshot.pods_of(&finding.workload).filter(named).collect()
+}
+
+/// What fails was made from a former template: Git has said otherwise since, so no line of now is its cause.
+pub fn outdated(evidence: &Evidence) -> Option<Diagnosis> {
+    let (snapshot, finding) = (&*evidence.snapshot, evidence.incident.first());
+    finding.container.as_ref()?;
+    let pods = failing_pods(snapshot, finding);
+    if pods.is_empty() || pods.iter().any(|pod| is_current(snapshot, &finding.workload, pod)) {
+        return None;
+    }
+    let name = &pods[0].metadata.name;
+    let cause = format!("pod {name} was made from a former template of {}, which has changed since", finding.workload);
+    let why = "the rollout has not reached what fails; whether the template of now would is not to be seen".to_owned();
+    let (kind, id) = (finding.workload.kind.to_lowercase(), &finding.workload);
+    let flag = next::flag(id.namespace.as_deref());
+    let commands = vec![
+        format!("kubectl rollout status {kind} {}{flag}", id.name),
+        format!("kubectl delete pod {name}{flag}   # a StatefulSet does not replace a pod that never got ready"),
+    ];
+    let told = |item: &crate::case::Item| {
+        matches!(&item.source, crate::case::ItemSource::Status(_) | crate::case::ItemSource::Event { .. })
+    };
+    let grounds = vec![ground(STATUS_NAMES_IT, format!("{name} has the label of a former revision"))];
+    Some(person(cause, vec![evidence.quote_item(told)], grounds, why, commands))
+}
+
+/// Says how it is known that the template of now worked, where it is: then the failure did not come with its rollout.
+pub fn worked(evidence: &Evidence, workload: &ObjectRef) -> Option<String> {
+    let (snapshot, finding) = (&*evidence.snapshot, evidence.incident.first());
+    let failure = finding.failure.0;
+    if finding.workload != *workload || !(OF_THE_TEMPLATE.contains(&failure) || failure == "job-failed") {
+        return None;
+    }
+    let container = container_of(snapshot, finding)?;
+    let failing = |i: &&Instance<'_>| finding.pods.iter().any(|id| id.name == i.pod.metadata.name);
+    let of_now = |i: &&Instance<'_>| is_current(snapshot, workload, i.pod);
+    let (bad, good): (Vec<&Instance<'_>>, Vec<&Instance<'_>>) =
+        container.instances.iter().filter(of_now).partition(failing);
+    let steady = good.iter().filter(|i| is_steady(i, snapshot.taken)).count();
+    if steady > 0 {
+        return Some(format!("it runs from the same template{}", of_pods(steady, container.instances.len())));
+    }
+    if BEFORE_THE_START.contains(&failure) && rolled_out(snapshot, workload) {
+        return Some("the rollout of this template was completed, so that it ran".to_owned());
+    }
+    let lately = bad.iter().find_map(|i| was_well(i, snapshot.taken))?;
+    Some(format!("pod {} was well for {lately} before", bad[0].pod.metadata.name))
+}
+
+/// It runs, is ready, and has been for a while.
+fn is_steady(instance: &Instance<'_>, taken: Timestamp) -> bool {
+    let since = instance.status.state.running.as_ref().and_then(|r| r.started_at);
+    instance.status.ready && since.is_some_and(|since| taken.duration_since(since) >= STEADY)
+}
+
+/// The Deployment's own word that the newest ReplicaSet got all of its pods ready.
+fn rolled_out(snapshot: &Snapshot, workload: &ObjectRef) -> bool {
+    let progress = snapshot.workload(workload).and_then(|w| w.condition("Progressing"));
+    progress.is_some_and(|c| c.status == "True" && c.reason.as_deref() == Some("NewReplicaSetAvailable"))
+}
+
+/// For how long a pod was well before this began, where it certainly was: its ends, with the longest pauses between
+/// them, do not fill its time; or it was ready since the container's last start.
+fn was_well(instance: &Instance<'_>, taken: Timestamp) -> Option<String> {
+    let shown = |time: SignedDuration| match time.as_hours() {
+        0 => format!("{} min", time.as_mins()),
+        1..48 => format!("{} h", time.as_hours()),
+        hours => format!("{} days", hours / 24),
+    };
+    if let Some(running) = instance.status.state.running.as_ref().and_then(|r| r.started_at) {
+        let ready = instance.pod.status.conditions.iter().find(|c| c.r#type == "Ready" && c.status == "False");
+        let fell = ready.and_then(|c| c.last_transition_time)?.duration_since(running);
+        return (fell > SignedDuration::from_secs(30)).then(|| shown(fell));
+    }
+    let (end, start) = (instance.last_end()?, instance.pod.status.start_time?);
+    let run = end.finished_at?.duration_since(end.started_at.filter(|at| at.as_second() > 0)?).as_secs().max(0);
+    let looping = SignedDuration::from_secs(instance.ends().max(1) * (run + LONGEST_PAUSE) * 2);
+    let well = taken.duration_since(start).checked_sub(looping)?;
+    (well > WITH_THE_ROLLOUT).then(|| shown(well))
+}
+
+/// What stands against a revert: the pods that fail came long after the rollout, so that others may have worked.
+pub fn late(evidence: &Evidence, workload: &ObjectRef, healthy: &Healthy) -> Option<crate::case::Ground> {
+    let (snapshot, finding) = (&*evidence.snapshot, evidence.incident.first());
+    let by_itself = matches!(workload.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet");
+    if finding.workload != *workload || !by_itself || !OF_THE_TEMPLATE.contains(&finding.failure.0) {
+        return None;
+    }
+    let first = failing_pods(snapshot, finding).iter().filter_map(|p| p.metadata.creation_timestamp).min()?;
+    let after = first.duration_since(healthy.replaced?);
+    let text = || format!("its pods came {} h after the rollout: what ran before them is not known", after.as_hours());
+    (after > WITH_THE_ROLLOUT).then(|| doubt(40, text()))
+}
