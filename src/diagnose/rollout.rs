@@ -66,12 +66,14 @@ pub fn outdated(evidence: &Evidence) -> Option<Diagnosis> {
     let why = "the rollout has not reached what fails; whether the template of now would is not to be seen".to_owned();
     let (kind, id) = (finding.workload.kind.to_lowercase(), &finding.workload);
     let flag = next::flag(id.namespace.as_deref());
-    let commands = vec![
-        format!("kubectl rollout status {kind} {}{flag}", id.name),
-        format!("kubectl delete pod {name}{flag}   # a StatefulSet does not replace a pod that never got ready"),
-    ];
+    let mut commands = vec![format!("kubectl rollout status {kind} {}{flag}", id.name)];
+    if id.kind == "StatefulSet" {
+        // It waits for a broken pod before it replaces that.
+        commands.push(format!("kubectl delete pod {name}{flag}   # it comes back from the template of now"));
+    }
     let told = |item: &crate::case::Item| {
-        matches!(&item.source, crate::case::ItemSource::Status(_) | crate::case::ItemSource::Event { .. })
+        use crate::case::ItemSource::{ContainerStatus, Event, Status};
+        matches!(&item.source, ContainerStatus { .. } | Status(_) | Event { .. })
     };
     let grounds = vec![ground(STATUS_NAMES_IT, format!("{name} has the label of a former revision"))];
     Some(person(cause, vec![evidence.quote_item(told)], grounds, why, commands))
@@ -143,4 +145,156 @@ pub fn late(evidence: &Evidence, workload: &ObjectRef, healthy: &Healthy) -> Opt
     let after = first.duration_since(healthy.replaced?);
     let text = || format!("its pods came {} h after the rollout: what ran before them is not known", after.as_hours());
     (after > WITH_THE_ROLLOUT).then(|| doubt(40, text()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::case::{Cure, Declined, Diagnosis};
+    use crate::testing::{BEFORE, NOW, changes, deployment, found, object, pod, replica_set, taken, work};
+    use serde_json::{Value, json};
+
+    fn of(image: &str) -> Value {
+        json!({"containers": [{"name": "app", "image": image}]})
+    }
+
+    fn crashing(ends: i64) -> Value {
+        let end = json!({"exitCode": 1, "reason": "Error", "startedAt": "2026-11-23T11:57:50Z", "finishedAt": "2026-11-23T11:58:00Z"});
+        json!({"phase": "Running", "startTime": BEFORE, "containerStatuses": [{"name": "app", "restartCount": ends,
+            "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": end}}]})
+    }
+
+    fn running() -> Value {
+        json!({"phase": "Running", "startTime": BEFORE, "containerStatuses":
+            [{"name": "app", "ready": true, "state": {"running": {"startedAt": BEFORE}}}]})
+    }
+
+    fn no_image(image: &str) -> Value {
+        let said = format!("rpc error: failed to pull and unpack image \"{image}\": {image}: not found");
+        json!({"phase": "Pending", "startTime": BEFORE, "containerStatuses":
+            [{"name": "app", "state": {"waiting": {"reason": "ErrImagePull", "message": said}}}]})
+    }
+
+    fn at(mut object: Value, field: &str, value: &str) -> Value {
+        object["metadata"][field] = value.into();
+        object
+    }
+
+    /// Revision 2 of image `a:2` after one of `a:1`, and pods.
+    fn rollout(pods: &[Value]) -> Value {
+        let sets = [replica_set("web", 1, 0, &of("a:1"), &json!({})), replica_set("web", 2, 0, &of("a:2"), &json!({}))];
+        let all = [taken(), deployment("web", &of("a:2"), &json!({}))];
+        Value::from(all.into_iter().chain(sets).chain(pods.iter().cloned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_fails_in_the_pods_of_before_is_not_blamed_on_the_template_of_now() {
+        let old = pod("web-1", &of("a:1"), &no_image("a:1"));
+        let new = pod("web-2", &of("a:2"), &json!({"phase": "Pending", "startTime": NOW}));
+        assert!(found(&rollout(&[old.clone(), new])).is_empty());
+        let (_, alone) = work("image-pull", &rollout(&[old]), &[]);
+        let Ok(Diagnosis { cause, cure: Cure::Person(_), .. }) = alone else { panic!("{alone:?}") };
+        assert!(cause.contains("former template"), "{cause}");
+    }
+
+    #[test]
+    fn a_pod_of_a_statefulset_that_the_rollout_has_not_reached_is_a_persons() {
+        let mut set =
+            deployment("db", &of("a:2"), &json!({"status": {"currentRevision": "db-r1", "updateRevision": "db-r2"}}));
+        set["kind"] = "StatefulSet".into();
+        let mut broken = pod("db", &of("a:1"), &no_image("a:1"));
+        broken["metadata"]["labels"]["controller-revision-hash"] = "db-r1".into();
+        broken["metadata"]["ownerReferences"][0]["kind"] = "StatefulSet".into();
+        let (_, diagnosis) = work("image-pull", &json!([taken(), set, broken]), &[]);
+        assert!(matches!(diagnosis.unwrap().cure, Cure::Person(Declined::NeedsPerson { .. })));
+    }
+
+    #[test]
+    fn a_template_that_runs_in_another_pod_is_not_put_back() {
+        let bad = pod("web-2", &of("a:2"), &crashing(9));
+        let alone =
+            work("crash-loop", &rollout(std::slice::from_ref(&bad)), &[("web-2-x", "app", true, "fatal: boom")]).1;
+        assert_eq!(changes(&alone), ["spec.template.spec.containers[name=app].image: \"a:2\" -> \"a:1\""]);
+        let good = at(pod("web-2", &of("a:2"), &running()), "name", "web-2-y");
+        let log = [("web-2-x", "app", true, "fatal: boom")];
+        assert!(changes(&work("crash-loop", &rollout(&[bad, good]), &log).1).is_empty());
+    }
+
+    #[test]
+    fn a_pod_that_was_well_for_days_did_not_fail_with_its_rollout() {
+        let mut bad = pod("web-2", &of("a:2"), &crashing(4));
+        bad["status"]["startTime"] = "2026-11-03T11:00:00Z".into();
+        let log = [("web-2-x", "app", true, "fatal: boom")];
+        assert!(changes(&work("crash-loop", &rollout(&[bad]), &log).1).is_empty());
+    }
+
+    #[test]
+    fn a_rollout_that_was_completed_had_its_image() {
+        let mut all = rollout(&[pod("web-2", &of("a:2"), &no_image("a:2"))]);
+        assert!(!changes(&work("image-pull", &all, &[]).1).is_empty());
+        all[1]["status"]["conditions"] =
+            json!([{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]);
+        let diagnosis = work("image-pull", &all, &[]).1;
+        assert!(changes(&diagnosis).is_empty());
+    }
+
+    #[test]
+    fn pods_that_came_hours_after_the_rollout_leave_a_doubt() {
+        let mut all = rollout(&[pod("web-2", &of("a:2"), &no_image("a:2"))]);
+        for set in [2, 3] {
+            all[set]["metadata"]["creationTimestamp"] = "2026-11-20T11:00:00Z".into();
+        }
+        assert!(work("image-pull", &all, &[]).1.unwrap().confidence < 80);
+    }
+
+    #[test]
+    fn an_attempt_of_minutes_is_no_healthy_revision_and_the_one_that_serves_is() {
+        let attempt =
+            at(replica_set("web", 2, 0, &of("a:bad"), &json!({})), "creationTimestamp", "2026-11-23T10:50:00Z");
+        let newest = replica_set("web", 3, 0, &of("a:3"), &json!({}));
+        let broken = pod("web-3", &of("a:3"), &no_image("a:3"));
+        let all = [taken(), deployment("web", &of("a:3"), &json!({})), attempt, newest, broken];
+        assert!(changes(&work("image-pull", &Value::from(all.to_vec()), &[]).1).is_empty());
+        let mut all = all.to_vec();
+        all[2]["metadata"]["creationTimestamp"] = "2026-11-20T10:50:00Z".into();
+        all.push(at(replica_set("web", 1, 1, &of("a:1"), &json!({})), "creationTimestamp", "2026-11-01T10:50:00Z"));
+        let diagnosis = work("image-pull", &Value::from(all), &[]).1;
+        assert_eq!(changes(&diagnosis), ["spec.template.spec.containers[name=app].image: \"a:3\" -> \"a:1\""]);
+    }
+
+    #[test]
+    fn the_first_revision_of_a_statefulset_is_current_without_having_worked() {
+        let revision = |number: i64, image: &str, made: &str| {
+            let template = json!({"metadata": {"labels": {"app": "db"}}, "spec": of(image)});
+            object(
+                "apps/v1",
+                "ControllerRevision",
+                &format!("db-r{number}"),
+                &json!({"metadata": {"creationTimestamp": made,
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "controller": true}]},
+                "revision": number, "data": {"spec": {"template": template}}}),
+            )
+        };
+        let mut set =
+            deployment("db", &of("a:2"), &json!({"status": {"currentRevision": "db-r1", "updateRevision": "db-r2"}}));
+        set["kind"] = "StatefulSet".into();
+        let mut broken = pod("db", &of("a:2"), &no_image("a:2"));
+        broken["metadata"]["ownerReferences"][0]["kind"] = "StatefulSet".into();
+        let all = |first: &str| json!([taken(), set, broken, revision(1, "a:1", first), revision(2, "a:2", BEFORE)]);
+        assert!(changes(&work("image-pull", &all("2026-11-23T10:50:00Z"), &[]).1).is_empty());
+        assert!(!changes(&work("image-pull", &all("2026-11-20T10:50:00Z"), &[]).1).is_empty());
+    }
+
+    #[test]
+    fn an_annotation_that_stands_for_a_changed_configmap_is_a_change() {
+        let log = [("web-2-x", "app", true, "fatal: boom")];
+        let with = |key: &str| {
+            let mut all = rollout(&[pod("web-2", &of("a:2"), &crashing(9))]);
+            for (at, value) in [(1, "b"), (2, "a"), (3, "b")] {
+                all[at]["spec"]["template"]["metadata"]["annotations"] = json!({key: value});
+            }
+            changes(&work("crash-loop", &all, &log).1)
+        };
+        assert!(with("checksum/config").is_empty());
+        assert_eq!(with("kubectl.kubernetes.io/restartedAt").len(), 1);
+    }
 }
