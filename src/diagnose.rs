@@ -18,6 +18,7 @@ pub mod references;
 pub mod rollout;
 pub mod services;
 pub mod template;
+pub mod unapplied;
 
 use crate::case::{Cure, Declined, Diagnosis, Evidence, Ground, Origin, Quote, Shared};
 use crate::failures;
@@ -40,7 +41,7 @@ pub fn diagnose(evidence: &Evidence, policy: &Policy) -> Result<Diagnosis, Decli
     }
     let failure = failures::by_id(evidence.incident.failure.0);
     let diagnosis = failure.and_then(|f| f.diagnose(evidence, policy)).ok_or_else(|| undiagnosed(evidence));
-    diagnosis.map(|diagnosis| doubted(evidence, diagnosis)).map(|mut diagnosis| {
+    diagnosis.map(|diagnosis| unapplied::held(evidence, doubted(evidence, diagnosis))).map(|mut diagnosis| {
         let of_job = evidence.incident.first().workload.kind == "Job" && !diagnosis.changes().is_empty();
         if of_job && !diagnosis.notes.iter().any(|note| note == MADE_ANEW) {
             diagnosis.notes.push(MADE_ANEW.to_owned());

@@ -186,7 +186,8 @@ fn unknown_host(
     };
     let here = evidence.snapshot.services.iter().filter(|s| s.metadata.namespace.as_deref() == Some(namespace));
     let services: Vec<&str> = here.map(|s| s.metadata.name.as_str()).collect();
-    if services.contains(&labels[0]) {
+    let to_come = evidence.declared.iter().any(|d| d.id.kind == "Service" && d.id.name == labels[0]);
+    if to_come || services.contains(&labels[0]) {
         return None;
     }
     let Near::One(service) = nearest(labels[0], services) else { return None };
@@ -267,5 +268,20 @@ mod tests {
             let lines = [line.to_owned()];
             assert_eq!(only_one(&lines, &UNRESOLVED).map(|(host, _)| host), Some("queu.shop.svc"), "{line}");
         }
+    }
+
+    #[test]
+    fn what_a_program_does_without_or_says_before_another_error_is_not_why_it_ended() {
+        let fatal = |all: &[&str]| {
+            let lines: Vec<String> = all.iter().map(|line| (*line).to_owned()).collect();
+            only_one(&lines, &MISSING).is_some_and(|(name, line)| is_fatal(line, name, &lines))
+        };
+        assert!(fatal(&["starting", "QUEUE_URL must be set"]));
+        assert!(fatal(&["level=fatal msg=\"QUEUE_URL is not set\"", "bye"]));
+        assert!(fatal(&["ERROR QUEUE_URL is not set", "ERROR giving up"]));
+        assert!(!fatal(&["LOG_LEVEL is not set, using default info"]));
+        assert!(!fatal(&["2026-01-01T00:00:00Z WARN TRACE_URL is not set"]));
+        assert!(!fatal(&["{\"level\":\"warn\",\"msg\":\"TRACE_URL is not set\"}"]));
+        assert!(!fatal(&["QUEUE_URL is not set", "connecting", "level=fatal msg=\"dial tcp: connection refused\""]));
     }
 }

@@ -114,6 +114,19 @@ fn rolled_out(snapshot: &Snapshot, workload: &ObjectRef) -> bool {
     progress.is_some_and(|c| c.status == "True" && c.reason.as_deref() == Some("NewReplicaSetAvailable"))
 }
 
+/// Whether a container that runs was ready since its last start, and is no longer.
+pub fn fell_back(instance: &Instance<'_>) -> bool {
+    well_since_start(instance).is_some()
+}
+
+/// A pod that never was ready has been so since before its containers ran.
+fn well_since_start(instance: &Instance<'_>) -> Option<SignedDuration> {
+    let started = instance.status.state.running.as_ref()?.started_at?;
+    let ready = instance.pod.status.conditions.iter().find(|c| c.r#type == "Ready" && c.status == "False");
+    let fell = ready?.last_transition_time?.duration_since(started);
+    (fell > SignedDuration::from_secs(30)).then_some(fell)
+}
+
 /// For how long a pod was well before this began, where it certainly was: its ends, with the longest pauses between
 /// them, do not fill its time; or it was ready since the container's last start.
 fn was_well(instance: &Instance<'_>, taken: Timestamp) -> Option<String> {
@@ -122,10 +135,8 @@ fn was_well(instance: &Instance<'_>, taken: Timestamp) -> Option<String> {
         1..48 => format!("{} h", time.as_hours()),
         hours => format!("{} days", hours / 24),
     };
-    if let Some(running) = instance.status.state.running.as_ref().and_then(|r| r.started_at) {
-        let ready = instance.pod.status.conditions.iter().find(|c| c.r#type == "Ready" && c.status == "False");
-        let fell = ready.and_then(|c| c.last_transition_time)?.duration_since(running);
-        return (fell > SignedDuration::from_secs(30)).then(|| shown(fell));
+    if instance.status.state.running.is_some() {
+        return well_since_start(instance).map(shown);
     }
     let (end, start) = (instance.last_end()?, instance.pod.status.start_time?);
     let run = end.finished_at?.duration_since(end.started_at.filter(|at| at.as_second() > 0)?).as_secs().max(0);
