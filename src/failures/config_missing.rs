@@ -559,6 +559,16 @@ mod tests {
     }
 
     #[test]
+    fn what_the_repository_declares_is_awaited_not_renamed() {
+        let trial = Trial::of(&[web(&spec("web-confg", "db"), &waits(NO_MAP)), map("web-config", "{db: x}")]);
+        assert_eq!(trial.cure("config-missing").len(), 1);
+        let trial = trial.declares("ConfigMap", "web-confg", &["db"]);
+        assert!(trial.cure("config-missing").is_empty());
+        let diagnosis = trial.diagnose("config-missing").unwrap();
+        assert!(format!("{:?}", diagnosis.cure).contains("has not reached the cluster"), "{diagnosis:?}");
+    }
+
+    #[test]
     fn workloads_that_miss_the_same_object_are_one_incident() {
         let status = waits("configmap \"settings\" not found");
         let spec = spec("settings", "db");

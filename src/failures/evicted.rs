@@ -389,6 +389,15 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_that_the_last_rollout_raised_is_raised_further() {
+        let trial = trial(&spec("16Mi"), EXCEEDED, &[0, 1, 2, 3, 4], &[before(&spec("8Mi"))]);
+        assert_eq!(
+            trial.cure("evicted"),
+            ["spec.template.spec.containers[name=app].resources.limits.ephemeral-storage: \"16Mi\" -> \"32Mi\""]
+        );
+    }
+
+    #[test]
     fn one_eviction_and_an_old_one_are_no_failure() {
         assert!(trial(&spec("16Mi"), EXCEEDED, &[4], &[]).findings().is_empty());
         let mut old = evicted(&spec("16Mi"), EXCEEDED, &[0, 1, 2]);

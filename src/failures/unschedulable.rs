@@ -443,6 +443,13 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_the_last_rollout_lowered_does_not_go_back_up() {
+        let before = replica_set("web", 1, 1, &asks("40"), &json!({}));
+        let (_, diagnosis) = work(ID.0, &cluster(&asks("20"), CPU, &[before, node("a", &json!({}))]), &[]);
+        assert!(changes(&diagnosis).is_empty());
+    }
+
+    #[test]
     fn without_history_or_on_a_full_cluster_it_is_a_persons() {
         let (_, diagnosis) = work(ID.0, &cluster(&asks("20"), CPU, &[node("a", &json!({}))]), &[]);
         assert!(changes(&diagnosis).is_empty() && diagnosis.unwrap().cause.contains("the largest node has 2 to give"));
