@@ -6,6 +6,8 @@ use clap::Parser;
 use kubecure::cli::{Cli, run};
 
 fn main() -> ExitCode {
+    // One provider for all TLS. Fails only if there is one already, and that one serves as well.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cli = Cli::parse();
     let mut out = std::io::stdout().lock();
     match run(&cli, &mut out) {

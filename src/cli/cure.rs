@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output::{CliError, Format, OutputArgs};
-use super::world::{Loaded, WorldArgs, bad_input, healthy, names, no_answer};
+use super::world::{Loaded, Reading, WorldArgs, bad_input, healthy, names, no_answer};
 use crate::adapters::folder::RawFiles;
 use crate::adapters::forge::Forge;
 use crate::adapters::forge::local::LocalForge;
+use crate::adapters::live::Live;
 use crate::adapters::recorded::Recorded;
 use crate::case::{Case, Gap, Incident, Receipt, Request, Timestamp};
 use crate::cure::{consider, cure};
@@ -20,6 +21,7 @@ use crate::report::terminal::{View, screen};
 use crate::report::{Journal, json};
 use crate::settings::Terms;
 use crate::submit::submit;
+use crate::world::World;
 
 /// Work findings through to pull requests
 #[derive(Args, Clone, Debug)]
@@ -53,16 +55,28 @@ pub fn run(args: &CureArgs, out: &mut dyn Write) -> Result<u8, CliError> {
         behind = differs(&files, &base);
         files = base;
     }
-    let loaded = args.world.load(files)?;
+    let runtime = super::world::runtime()?;
+    let loaded = runtime.block_on(args.world.load(files))?;
     let incidents = chosen(args, args.world.incidents(&loaded))?;
     progress.expect(incidents.len());
-    let Loaded { recording, sources, policies, mut gaps } = loaded;
+    let Loaded { reading, sources, policies, mut gaps } = loaded;
     gaps.extend(behind);
-    let (taken, looked_at) = (recording.snapshot.taken, healthy(&recording));
+    let (taken, looked_at) = (reading.snapshot().taken, healthy(reading.snapshot()));
     let terms = Terms { policies: &policies, cluster: &args.world.cluster, now };
     let shown = sources.clone();
-    let world = Recorded::new(recording, sources, forge.map(|f| Box::new(f) as Box<dyn Forge>));
-    let cases = work(args, &incidents, &world, terms, &mut progress)?;
+    let forge = forge.map(|f| Box::new(f) as Box<dyn Forge>);
+    let cases = match reading {
+        Reading::Recorded(recording) => {
+            let world = Recorded::new(*recording, sources, forge);
+            runtime.block_on(work(args, &incidents, &world, terms, &mut progress))?
+        }
+        Reading::Live(cluster, snapshot) => {
+            let world = Live::new(cluster, snapshot, sources, forge);
+            let cases = runtime.block_on(work(args, &incidents, &world, terms, &mut progress))?;
+            gaps.extend(world.gaps());
+            cases
+        }
+    };
     progress.finish();
 
     let text = match args.output.output {
@@ -84,28 +98,26 @@ pub fn run(args: &CureArgs, out: &mut dyn Write) -> Result<u8, CliError> {
 }
 
 /// Works every incident. One that the outside refuses does not stop the others; the first refusal is the answer.
-fn work(
+async fn work(
     args: &CureArgs,
     incidents: &[Incident],
-    world: &Recorded,
+    world: &impl World,
     terms: Terms<'_>,
     progress: &mut Progress,
 ) -> Result<Vec<Case>, CliError> {
-    super::world::runtime()?.block_on(async {
-        let mut cases = Vec::new();
-        for incident in incidents {
-            let mut journal = Journal::open(incident, progress);
-            if args.dry_run {
-                consider(incident, world, terms, &mut journal).await.map_err(no_answer)?;
-                let request = submit(journal.case(), terms);
-                journal.note(&request);
-                cases.push(journal.close());
-            } else {
-                cases.push(cure(incident, world, terms, journal).await.map_err(no_answer)?);
-            }
+    let mut cases = Vec::new();
+    for incident in incidents {
+        let mut journal = Journal::open(incident, progress);
+        if args.dry_run {
+            consider(incident, world, terms, &mut journal).await.map_err(no_answer)?;
+            let request = submit(journal.case(), terms);
+            journal.note(&request);
+            cases.push(journal.close());
+        } else {
+            cases.push(cure(incident, world, terms, journal).await.map_err(no_answer)?);
         }
-        Ok(cases)
-    })
+    }
+    Ok(cases)
 }
 
 fn open_forge(args: &CureArgs, now: Timestamp) -> Result<Option<LocalForge>, CliError> {

@@ -1,44 +1,129 @@
 //! What `scan` and `cure` look at: the cluster, the repository and its policy, as the command line names them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::output::CliError;
+use crate::adapters::cluster::{Cluster, Scope};
 use crate::adapters::folder::{self, RawFiles};
 use crate::adapters::git;
 use crate::adapters::snapshot::{self, Recording};
-use crate::case::{Gap, Incident, ObjectRef, Sources};
+use crate::case::{Gap, Incident, ObjectRef, Snapshot, Sources};
 use crate::locate;
 use crate::report::terminal::Healthy;
 use crate::review::policy::{Policies, PolicyFile};
 
+/// Which cluster, and how much of it: as kubectl has it
+#[derive(Args, Clone, Debug, Default)]
+pub struct ClusterArgs {
+    /// The file that says how to reach the cluster [default: KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of kubeconfig [default: the current one]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Only this namespace [default: the context's; of a recorded cluster all]
+    #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "all_namespaces")]
+    pub namespace: Option<String>,
+    /// All namespaces
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+}
+
+impl ClusterArgs {
+    /// Finds the cluster; it is not asked yet.
+    pub async fn connect(&self) -> Result<Cluster, CliError> {
+        if let Some(name) = self.namespace.as_deref().filter(|name| !is_namespace(name)) {
+            return Err(CliError::usage(format!("{name:?} is no name of a namespace")).hint("-A looks at all"));
+        }
+        Cluster::connect(self.kubeconfig.as_deref(), self.context.as_deref()).await.map_err(bad_input)
+    }
+
+    /// What to look at of it.
+    pub fn scope(&self, cluster: &Cluster) -> Scope {
+        let one = || vec![self.namespace.clone().unwrap_or_else(|| cluster.namespace().to_owned())];
+        Scope { namespaces: (!self.all_namespaces).then(one) }
+    }
+
+    /// A namespace that was asked for and does not exist, where that is known.
+    pub fn exists(&self, snapshot: &Snapshot) -> Result<(), CliError> {
+        let known = snapshot.names_of("Namespace", None);
+        match &self.namespace {
+            Some(name) if snapshot.kinds.contains("Namespace") && !known.contains(&name.as_str()) => {
+                let some: Vec<&str> = known.into_iter().take(12).collect();
+                Err(CliError::usage(format!("there is no namespace {name} in the cluster"))
+                    .hint(format!("it has {}; -A looks at all", some.join(", "))))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The same flags again.
+    fn again(&self) -> Vec<String> {
+        let mut flags = Vec::new();
+        if let Some(path) = &self.kubeconfig {
+            flags.push(format!("--kubeconfig {}", quoted(path)));
+        }
+        for (flag, value) in [("--context", &self.context), ("-n", &self.namespace)] {
+            flags.extend(value.iter().map(|value| format!("{flag} {value}")));
+        }
+        if self.all_namespaces {
+            flags.push("-A".to_owned());
+        }
+        flags
+    }
+}
+
+/// A DNS label: anything else would be another path of the API.
+fn is_namespace(name: &str) -> bool {
+    (1..=63).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    if text.contains(' ') { format!("'{text}'") } else { text }
+}
+
 /// The cluster and the repository
 #[derive(Args, Clone, Debug)]
 pub struct WorldArgs {
-    /// The cluster: a folder of Kubernetes YAML or JSON, such as `kubectl cluster-info dump` writes
-    #[arg(long, value_name = "DIR")]
-    pub snapshot: PathBuf,
+    /// A recorded cluster instead of a live one: a folder of Kubernetes YAML or JSON, such as `kubecure snapshot` or
+    /// `kubectl cluster-info dump` writes
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["kubeconfig", "context"])]
+    pub snapshot: Option<PathBuf>,
+    #[command(flatten)]
+    pub of: ClusterArgs,
     /// The repository, read as it lies there
     #[arg(long, value_name = "PATH", default_value = ".")]
     pub repo: PathBuf,
     /// A commit, tag or branch of the repository instead of its files
     #[arg(long, value_name = "REV")]
     pub rev: Option<String>,
-    /// Only this namespace
-    #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "all_namespaces")]
-    pub namespace: Option<String>,
-    /// All namespaces (the default for a recorded cluster)
-    #[arg(short = 'A', long)]
-    pub all_namespaces: bool,
     /// What to call the cluster in pull requests
     #[arg(long, value_name = "NAME", default_value = "cluster", env = "KUBECURE_CLUSTER")]
     pub cluster: String,
 }
 
+/// The cluster as it was read: it is not asked twice for what it shows.
+pub enum Reading {
+    Recorded(Box<Recording>),
+    Live(Cluster, Arc<Snapshot>),
+}
+
+impl Reading {
+    pub fn snapshot(&self) -> &Snapshot {
+        match self {
+            Self::Recorded(recording) => &recording.snapshot,
+            Self::Live(_, snapshot) => snapshot,
+        }
+    }
+}
+
 /// Everything that was read before the first incident is worked.
 pub struct Loaded {
-    pub recording: Recording,
+    pub reading: Reading,
     pub sources: Sources,
     pub policies: Policies,
     pub gaps: Vec<Gap>,
@@ -63,27 +148,33 @@ impl WorldArgs {
     }
 
     /// Reads the cluster.
-    pub fn recording(&self) -> Result<Recording, CliError> {
-        snapshot::read(&self.snapshot).map_err(bad_input)
+    async fn reading(&self) -> Result<Reading, CliError> {
+        if let Some(folder) = &self.snapshot {
+            return snapshot::read(folder).map(|read| Reading::Recorded(Box::new(read))).map_err(bad_input);
+        }
+        let cluster = self.of.connect().await?;
+        let shown = cluster.snapshot(&self.of.scope(&cluster)).await.map_err(no_answer)?;
+        self.of.exists(&shown)?;
+        Ok(Reading::Live(cluster, Arc::new(shown)))
     }
 
     /// Puts it together. `files` come from the repository, or from the forge that already has one.
-    pub fn load(&self, files: RawFiles) -> Result<Loaded, CliError> {
-        let recording = self.recording()?;
+    pub async fn load(&self, files: RawFiles) -> Result<Loaded, CliError> {
+        let reading = self.reading().await?;
         let policies = policies(&files)?;
         let name = self.repo.display().to_string();
         let RawFiles { files, commit, skipped } = files;
         let sources = locate::index(&name, commit, files, skipped);
-        let mut gaps = recording.snapshot.gaps.clone();
+        let mut gaps = reading.snapshot().gaps.clone();
         gaps.extend(sources.skipped.iter().cloned());
         gaps.extend(unreadable(&sources));
-        Ok(Loaded { recording, sources, policies, gaps })
+        Ok(Loaded { reading, sources, policies, gaps })
     }
 
     /// The incidents that the user asked about.
     pub fn incidents(&self, loaded: &Loaded) -> Vec<Incident> {
-        let mut incidents = crate::detect::detect(&loaded.recording.snapshot);
-        if let Some(namespace) = &self.namespace {
+        let mut incidents = crate::detect::detect(loaded.reading.snapshot());
+        if let Some(namespace) = &self.of.namespace {
             incidents.retain(|incident| incident.namespaces().contains(&namespace.as_str()));
         }
         incidents
@@ -91,23 +182,19 @@ impl WorldArgs {
 
     /// The same flags again, for a command that is offered as the next.
     pub fn again(&self) -> String {
-        let quote = |path: &Path| {
-            let text = path.display().to_string();
-            if text.contains(' ') { format!("'{text}'") } else { text }
-        };
-        let mut flags = format!("--snapshot {} --repo {}", quote(&self.snapshot), quote(&self.repo));
-        for (flag, value) in [("--rev", &self.rev), ("-n", &self.namespace)] {
-            if let Some(value) = value {
-                flags = format!("{flags} {flag} {value}");
-            }
+        let mut flags: Vec<String> = Vec::new();
+        if let Some(folder) = &self.snapshot {
+            flags.push(format!("--snapshot {}", quoted(folder)));
         }
-        flags
+        flags.extend(self.of.again());
+        flags.push(format!("--repo {}", quoted(&self.repo)));
+        flags.extend(self.rev.iter().map(|rev| format!("--rev {rev}")));
+        flags.join(" ")
     }
 }
 
 /// How much was looked at.
-pub fn healthy(recording: &Recording) -> Healthy {
-    let snapshot = &recording.snapshot;
+pub fn healthy(snapshot: &Snapshot) -> Healthy {
     let workloads = snapshot.workloads.iter().filter(|w| w.metadata.controller().is_none()).count();
     Healthy { workloads, pods: snapshot.pods.len() }
 }
@@ -199,7 +286,7 @@ fn is_kind(asked: &str, kind: &str) -> bool {
     asked == kind || asked == short || asked == format!("{kind}s") || asked == format!("{kind}es")
 }
 
-/// The runtime of a verb. One thread is enough: the outside is a disk.
+/// The runtime of a verb. One thread is enough: it mostly waits for an answer.
 pub fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     built.map_err(|error| CliError::usage(format!("cannot start: {error}")))
