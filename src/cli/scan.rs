@@ -27,11 +27,11 @@ pub struct ScanArgs {
 pub fn run(args: &ScanArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     let mut progress = Progress::start("reading the cluster and the repository");
     let loaded = args.world.load(args.world.files()?)?;
-    let incidents = args.world.incidents(&loaded);
+    let incidents = args.world.incidents(&loaded)?;
     progress.expect(incidents.len());
     let Loaded { recording, sources, policies, gaps } = loaded;
     let taken = recording.snapshot.taken;
-    let looked_at = healthy(&recording);
+    let looked_at = healthy(&recording, args.world.namespace.as_deref());
     let terms = Terms { policies: &policies, cluster: &args.world.cluster, now: Timestamp::now() };
     let shown = sources.clone();
     let world = Recorded::new(recording, sources, None);

@@ -4,14 +4,19 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::kind::is_kind;
 use super::output::CliError;
 use crate::adapters::folder::{self, RawFiles};
 use crate::adapters::git;
 use crate::adapters::snapshot::{self, Recording};
-use crate::case::{Gap, Incident, ObjectRef, Sources};
+use crate::case::{Gap, Incident, Meta, ObjectRef, Sources};
 use crate::locate;
+use crate::report::plain;
 use crate::report::terminal::Healthy;
 use crate::review::policy::{Policies, PolicyFile};
+
+/// What a cluster is called that nobody named.
+const DEFAULT_CLUSTER: &str = "cluster";
 
 /// The cluster and the repository
 #[derive(Args, Clone, Debug)]
@@ -32,7 +37,7 @@ pub struct WorldArgs {
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
     /// What to call the cluster in pull requests
-    #[arg(long, value_name = "NAME", default_value = "cluster", env = "KUBECURE_CLUSTER")]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_CLUSTER, env = "KUBECURE_CLUSTER")]
     pub cluster: String,
 }
 
@@ -53,7 +58,14 @@ impl WorldArgs {
                 .hint(format!("clone it first: git clone --depth 1 {shown} repo && kubecure ... --repo repo")));
         }
         if self.repo.is_file() {
-            return Err(CliError::usage(format!("{shown} is a file, and the repository's folder was expected")));
+            let folder = self.repo.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let folder = folder.map_or(".".to_owned(), |parent| parent.display().to_string());
+            return Err(CliError::usage(format!("{shown} is a file, and the repository's folder was expected"))
+                .hint(format!("--repo {}", plain::shell_word(&folder))));
+        }
+        if self.rev.is_none() && git::is_bare(&self.repo) {
+            return Err(CliError::usage(format!("{shown} is a bare repository, and no file lies in it"))
+                .hint("--rev HEAD reads its last commit"));
         }
         let read = match &self.rev {
             Some(rev) => git::open(&self.repo).and_then(|repo| repo.manifests(Some(rev), repo.prefix())),
@@ -77,28 +89,44 @@ impl WorldArgs {
         let mut gaps = recording.snapshot.gaps.clone();
         gaps.extend(sources.skipped.iter().cloned());
         gaps.extend(unreadable(&sources));
+        if self.rev.is_none() && git::has_policy_above(&self.repo) {
+            let why = "belongs to the repository around the folder and was not read; give the top of the repository";
+            gaps.push(Gap { what: folder::POLICY_FOLDER.to_owned(), why: why.to_owned() });
+        }
         Ok(Loaded { recording, sources, policies, gaps })
     }
 
     /// The incidents that the user asked about.
-    pub fn incidents(&self, loaded: &Loaded) -> Vec<Incident> {
-        let mut incidents = crate::detect::detect(&loaded.recording.snapshot);
+    pub fn incidents(&self, loaded: &Loaded) -> Result<Vec<Incident>, CliError> {
+        let snapshot = &loaded.recording.snapshot;
+        let mut incidents = crate::detect::detect(snapshot);
         if let Some(namespace) = &self.namespace {
+            // A typo must not read as a clean bill.
+            let known = snapshot.namespaces();
+            if !known.contains(namespace.as_str()) {
+                let known: Vec<&str> = known.into_iter().take(12).collect();
+                return Err(CliError::usage(format!("the snapshot has nothing in a namespace {namespace}"))
+                    .hint(format!("it has {}", known.join(", "))));
+            }
             incidents.retain(|incident| incident.namespaces().contains(&namespace.as_str()));
         }
-        incidents
+        Ok(incidents)
+    }
+
+    /// The folder of the repository that was asked for, from its top; empty where all of it was.
+    pub fn prefix(&self) -> String {
+        let repo = self.rev.as_ref().and_then(|_| git::open(&self.repo).ok());
+        repo.map_or(String::new(), |repo| repo.prefix().to_owned())
     }
 
     /// The same flags again, for a command that is offered as the next.
     pub fn again(&self) -> String {
-        let quote = |path: &Path| {
-            let text = path.display().to_string();
-            if text.contains(' ') { format!("'{text}'") } else { text }
-        };
-        let mut flags = format!("--snapshot {} --repo {}", quote(&self.snapshot), quote(&self.repo));
-        for (flag, value) in [("--rev", &self.rev), ("-n", &self.namespace)] {
+        let path = |path: &Path| plain::shell_word(&path.display().to_string()).into_owned();
+        let mut flags = format!("--snapshot {} --repo {}", path(&self.snapshot), path(&self.repo));
+        let cluster = Some(&self.cluster).filter(|name| *name != DEFAULT_CLUSTER);
+        for (flag, value) in [("--rev", self.rev.as_ref()), ("-n", self.namespace.as_ref()), ("--cluster", cluster)] {
             if let Some(value) = value {
-                flags = format!("{flags} {flag} {value}");
+                flags = format!("{flags} {flag} {}", plain::shell_word(value));
             }
         }
         flags
@@ -106,10 +134,12 @@ impl WorldArgs {
 }
 
 /// How much was looked at.
-pub fn healthy(recording: &Recording) -> Healthy {
+pub fn healthy(recording: &Recording, namespace: Option<&str>) -> Healthy {
     let snapshot = &recording.snapshot;
-    let workloads = snapshot.workloads.iter().filter(|w| w.metadata.controller().is_none()).count();
-    Healthy { workloads, pods: snapshot.pods.len() }
+    let there = |meta: &Meta| namespace.is_none_or(|wanted| meta.namespace.as_deref() == Some(wanted));
+    let workloads =
+        snapshot.workloads.iter().filter(|w| w.metadata.controller().is_none() && there(&w.metadata)).count();
+    Healthy { workloads, pods: snapshot.pods.iter().filter(|pod| there(&pod.metadata)).count() }
 }
 
 /// The policy of the repository. A broken one is an error: what it would forbid is not known.
@@ -161,42 +191,49 @@ pub fn no_answer(error: anyhow::Error) -> CliError {
     split(|text: String| CliError { message: text, hint: None, code: super::output::NO_ANSWER }, &error)
 }
 
+/// All causes, outermost first, as one sentence; the outermost hint.
 fn split(make: impl Fn(String) -> CliError, error: &anyhow::Error) -> CliError {
-    let text = format!("{error:#}");
-    match text.split_once("\nHint: ") {
-        // What stands after the hint is the cause underneath.
-        Some((message, rest)) => {
-            let (hint, cause) = rest.split_once(": ").filter(|_| error.chain().count() > 1).unwrap_or((rest, ""));
-            let message = if cause.is_empty() { message.to_owned() } else { format!("{message}: {cause}") };
-            make(message).hint(hint)
-        }
-        None => make(text),
+    let mut hint = None;
+    let sentence: Vec<String> = error
+        .chain()
+        .map(|cause| {
+            let text = cause.to_string();
+            let Some((sentence, next)) = text.split_once("\nHint: ") else { return text };
+            hint.get_or_insert_with(|| next.to_owned());
+            sentence.to_owned()
+        })
+        .collect();
+    let error = make(sentence.join(": "));
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }
 
-/// `deployment/web`, `deploy/web`: whether a workload is the one that was asked for.
-pub fn names(asked: &str, workload: &ObjectRef) -> bool {
-    let Some((kind, name)) = asked.split_once('/') else { return false };
-    workload.name == name && is_kind(kind, &workload.kind)
+/// A workload as it was asked for: `deployment/web`, or `deployment/shop/web`.
+pub struct Asked<'a> {
+    kind: &'a str,
+    namespace: Option<&'a str>,
+    name: &'a str,
 }
 
-/// Kinds as kubectl knows them: any case, plural, short.
-fn is_kind(asked: &str, kind: &str) -> bool {
-    let short = match kind {
-        "Deployment" => "deploy",
-        "StatefulSet" => "sts",
-        "DaemonSet" => "ds",
-        "ReplicaSet" => "rs",
-        "CronJob" => "cj",
-        "Pod" => "po",
-        "Service" => "svc",
-        "Ingress" => "ing",
-        "HorizontalPodAutoscaler" => "hpa",
-        "PersistentVolumeClaim" => "pvc",
-        _ => "",
-    };
-    let (asked, kind) = (asked.to_lowercase(), kind.to_lowercase());
-    asked == kind || asked == short || asked == format!("{kind}s") || asked == format!("{kind}es")
+impl<'a> Asked<'a> {
+    /// Reads it; `None` where it names no workload.
+    pub fn read(text: &'a str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let (kind, namespace, name) = match parts.as_slice() {
+            [kind, name] => (*kind, None, *name),
+            [kind, namespace, name] => (*kind, Some(*namespace), *name),
+            _ => return None,
+        };
+        parts.iter().all(|part| !part.is_empty()).then_some(Self { kind, namespace, name })
+    }
+
+    /// Whether a workload is the one.
+    pub fn is(&self, workload: &ObjectRef) -> bool {
+        let there = self.namespace.is_none_or(|namespace| workload.namespace.as_deref() == Some(namespace));
+        there && workload.name == self.name && is_kind(self.kind, &workload.kind)
+    }
 }
 
 /// The runtime of a verb. One thread is enough: the outside is a disk.
