@@ -465,6 +465,12 @@ fn a_dry_run_makes_no_repository_in_a_folder_that_is_there() {
     let forge = folder.path().join("forge");
     std::fs::create_dir(&forge).unwrap();
     cure(&world, &forge).arg("--dry-run").assert().code(0).stdout(contains("1 pull request and 0 issues would be"));
+    let dry = json(cure(&world, &forge).arg("--dry-run"));
+    assert_eq!(
+        (dry["requests"][0]["kind"].as_str(), dry["published"].as_array().map(Vec::len)),
+        (Some("pull-request"), Some(0))
+    );
+    assert!(dry["requests"][0]["body"].as_str().unwrap().contains("128Mi"));
     assert!(std::fs::read_dir(&forge).unwrap().next().is_none());
 }
 

@@ -53,6 +53,13 @@ pub fn read(root: &Path) -> Result<Recording> {
     let mut logs = LogFiles::default();
     for path in &files {
         let relative = path.strip_prefix(root).unwrap_or(path);
+        // A log is read only when it is asked for; that it cannot be is said now.
+        if let Err(error) = std::fs::File::open(path) {
+            if is_data(path) {
+                projector.gap(Gap { what: relative.display().to_string(), why: format!("cannot be read: {error}") });
+            }
+            continue;
+        }
         if !logs.offer(relative, path) && is_manifest(path) {
             read_file(path, &relative.display().to_string(), &mut projector);
         }
@@ -100,7 +107,7 @@ impl Walk<'_> {
     }
 
     fn entry(&mut self, path: PathBuf, kind: std::fs::FileType, depth: usize) {
-        let is_data = is_manifest(&path) || path.extension().is_some_and(|end| end == "log" || end == "txt");
+        let is_data = is_data(&path);
         if kind.is_dir() {
             match path.file_name() {
                 Some(name) if name == ".git" => {}
@@ -128,6 +135,11 @@ impl Walk<'_> {
         let relative = path.strip_prefix(self.root).unwrap_or(path);
         self.gaps.push(Gap { what: relative.display().to_string(), why });
     }
+}
+
+/// Whether a file is one that may be read: a manifest or a log.
+fn is_data(path: &Path) -> bool {
+    is_manifest(path) || path.extension().is_some_and(|end| end == "log" || end == "txt")
 }
 
 fn is_manifest(path: &Path) -> bool {
