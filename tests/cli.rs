@@ -695,3 +695,17 @@ fn a_policy_around_the_folder_is_not_passed_over_in_silence() {
     std::fs::remove_dir_all(folder.path().join(".kubecure")).unwrap();
     scan(&world).assert().code(1).stdout(contains("warning").not());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_request_that_the_forge_refuses_does_not_stop_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let forge = folder.path().join("forge");
+    cure(&shop(), &forge).arg("--dry-run").assert().code(0);
+    std::fs::create_dir(&forge).unwrap();
+    // Issues cannot be written: a folder whose name they need is no folder of pages.
+    std::os::unix::fs::symlink(folder.path(), forge.join("issues")).unwrap();
+    let ran = cure(&shop(), &forge).assert().code(3).stderr(contains("is a symlink"));
+    ran.stdout(contains("opened pull request"));
+    assert_eq!(std::fs::read_dir(forge.join("pulls")).unwrap().count(), 7);
+}

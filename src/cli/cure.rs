@@ -67,7 +67,7 @@ pub fn run(args: &CureArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     let terms = Terms { policies: &policies, cluster: &args.world.cluster, now };
     let shown = sources.clone();
     let world = Recorded::new(recording, sources, forge.map(|f| Box::new(f) as Box<dyn Forge>));
-    let cases = work(args, &incidents, &world, terms, &mut progress)?;
+    let (cases, refused) = work(args, &incidents, &world, terms, &mut progress)?;
     progress.finish();
 
     let text = match args.output.output {
@@ -85,7 +85,8 @@ pub fn run(args: &CureArgs, out: &mut dyn Write) -> Result<u8, CliError> {
             screen(&cases, &view)
         }
     };
-    super::print(out, &text)
+    let code = super::print(out, &text)?;
+    refused.map_or(Ok(code), Err)
 }
 
 /// Works every incident. One that the outside refuses does not stop the others; the first refusal is the answer.
@@ -95,22 +96,36 @@ fn work(
     world: &Recorded,
     terms: Terms<'_>,
     progress: &mut Progress,
-) -> Result<Vec<Case>, CliError> {
+) -> Result<(Vec<Case>, Option<CliError>), CliError> {
     super::world::runtime()?.block_on(async {
-        let mut cases = Vec::new();
+        let (mut cases, mut refused) = (Vec::new(), None);
         for incident in incidents {
-            let mut journal = Journal::open(incident, progress);
-            if args.dry_run {
-                consider(incident, world, terms, &mut journal).await.map_err(no_answer)?;
-                let request = submit(journal.case(), terms);
-                journal.note(&request);
-                cases.push(journal.close());
+            let journal = Journal::open(incident, progress);
+            let worked = if args.dry_run {
+                dry(incident, world, terms, journal).await
             } else {
-                cases.push(cure(incident, world, terms, journal).await.map_err(no_answer)?);
+                cure(incident, world, terms, journal).await
+            };
+            match worked {
+                Ok(case) => cases.push(case),
+                Err(error) => refused = refused.or_else(|| Some(no_answer(error))),
             }
         }
-        Ok(cases)
+        Ok((cases, refused))
     })
+}
+
+/// The same without the publishing.
+async fn dry(
+    incident: &Incident,
+    world: &Recorded,
+    terms: Terms<'_>,
+    mut journal: Journal<'_>,
+) -> anyhow::Result<Case> {
+    consider(incident, world, terms, &mut journal).await?;
+    let request = submit(journal.case(), terms);
+    journal.note(&request);
+    Ok(journal.close())
 }
 
 fn open_forge(args: &CureArgs, now: Timestamp) -> Result<Option<LocalForge>, CliError> {
