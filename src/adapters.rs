@@ -4,9 +4,12 @@
     reason = "this is the edge: files and Git are read and written here, and nowhere else but in cli"
 )]
 
+pub mod cluster;
 pub mod folder;
 pub mod forge;
 pub mod git;
+pub mod live;
 pub mod logs;
+pub(crate) mod project;
 pub mod recorded;
 pub mod snapshot;

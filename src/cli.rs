@@ -8,6 +8,7 @@ mod kind;
 pub mod output;
 pub mod policy;
 pub mod scan;
+pub mod snapshot;
 pub mod world;
 
 use std::io::Write;
@@ -34,6 +35,8 @@ pub enum Verb {
     Scan(scan::ScanArgs),
     /// Work findings through to pull requests
     Cure(cure::CureArgs),
+    /// Write the cluster's state into a folder, without secrets: for offline scans and bug reports
+    Snapshot(snapshot::SnapshotArgs),
     /// Edit a field of a YAML or JSON file, and no other byte
     Edit(edit::EditArgs),
     /// Explain a failure, or list the catalogue
@@ -55,6 +58,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
     match &cli.verb {
         Verb::Scan(args) => scan::run(args, out),
         Verb::Cure(args) => cure::run(args, out),
+        Verb::Snapshot(args) => snapshot::run(args, out),
         Verb::Demo(args) => demo::run(args, out),
         Verb::Edit(args) => whole(out, |text| edit::run(args, text)),
         Verb::Policy(args) => {

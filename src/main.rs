@@ -8,6 +8,8 @@ use kubecure::cli::output::CliError;
 use kubecure::cli::{Cli, run, wrong_usage};
 
 fn main() -> ExitCode {
+    // One provider for all TLS. Fails only if there is one already, and that one serves as well.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and version are what was asked for; of a verb without arguments, the help is the answer.

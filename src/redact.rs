@@ -6,6 +6,7 @@
 //! and stay.
 
 mod names;
+mod object;
 mod shapes;
 mod values;
 
@@ -14,6 +15,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use sha2::{Digest, Sha256};
+
+pub use object::object;
 
 /// Masks secrets, the same value always by the same placeholder: one can still see that two lines speak of one thing.
 #[derive(Debug, Default)]

@@ -2,6 +2,7 @@
 
 pub mod policy;
 pub mod schedule;
+pub mod schema;
 
 mod guard;
 mod limits;

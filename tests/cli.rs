@@ -659,7 +659,7 @@ fn a_reader_that_goes_away_is_no_error() {
 #[test]
 fn what_is_wrong_with_the_arguments_is_a_sentence_with_a_hint() {
     let asks: [(&[&str], &str, &str); 4] = [
-        (&["scan"], "--snapshot <DIR>", "Hint: kubecure scan --help"),
+        (&["scan", "--bogus"], "--bogus", "Hint: kubecure scan --help"),
         (&["cure", "--snapshot", "x"], "<KIND/NAME|--all>", "Hint: kubecure cure --help"),
         (&["scan", "--snapshto", "x"], "--snapshto", "'--snapshot'"),
         (&["edit", "f.yaml", "--doc", "0", "--set", "a\\.b=1"], "brackets were expected", "Hint: "),

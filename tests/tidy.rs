@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
+use kubecure::adapters::cluster::KINDS;
 use kubecure::failures::ALL;
 use kubecure::review::policy::KNOWN_FAILURES;
 
@@ -138,6 +139,47 @@ fn every_failure_has_its_page_and_stands_in_the_catalogue() {
     }
 }
 
+/// Documents of deploy/rbac.yaml of one kind.
+fn rbac(kind: &str) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(root().join("deploy/rbac.yaml")).unwrap();
+    let all = kubecure::yaml::documents(&text).unwrap();
+    all.iter().map(kubecure::yaml::Document::value).filter(|value| value["kind"] == kind).collect()
+}
+
+#[test]
+fn the_rights_are_to_read_what_is_read_and_nothing_more() {
+    let words = |value: &serde_json::Value| -> Vec<String> {
+        value.as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()).collect()
+    };
+    let roles = rbac("ClusterRole");
+    assert_eq!(roles.len(), 1, "one ClusterRole, and no Role is switched on");
+    assert!(rbac("Role").is_empty());
+    let mut granted: Vec<(String, String)> = Vec::new();
+    for rule in roles[0]["rules"].as_array().unwrap() {
+        assert_eq!(rule.as_object().unwrap().len(), 3, "{rule}");
+        for (group, resource) in words(&rule["apiGroups"])
+            .iter()
+            .flat_map(|group| words(&rule["resources"]).into_iter().map(move |resource| (group.clone(), resource)))
+        {
+            assert!(!resource.contains("secret") && !resource.contains('*') && !group.contains('*'), "{resource}");
+            let verbs: &[&str] = if resource == "pods/log" { &["get"] } else { &["get", "list", "watch"] };
+            assert_eq!(words(&rule["verbs"]), verbs, "{resource}");
+            granted.push((group, resource));
+        }
+    }
+    let mut read: Vec<(String, String)> =
+        KINDS.iter().map(|kind| (kind.group.to_owned(), kind.resource.to_owned())).collect();
+    read.push((String::new(), "pods/log".to_owned()));
+    granted.sort();
+    read.sort();
+    assert_eq!(granted, read, "deploy/rbac.yaml and adapters/cluster/kinds.rs name the same kinds");
+    let binding = &rbac("ClusterRoleBinding")[0];
+    assert_eq!(binding["roleRef"]["name"], roles[0]["metadata"]["name"]);
+    let account = &rbac("ServiceAccount")[0];
+    assert_eq!(binding["subjects"][0]["name"], account["metadata"]["name"]);
+    assert_eq!(binding["subjects"][0]["namespace"], account["metadata"]["namespace"]);
+}
+
 #[test]
 fn nothing_names_a_path_of_a_machine_or_is_left_to_do() {
     let machine = ["/ho", "/ro", "/Us"].map(|start| match start {
@@ -146,7 +188,7 @@ fn nothing_names_a_path_of_a_machine_or_is_left_to_do() {
         _ => "/Users/",
     });
     let undone = [["to", "do!("].concat(), ["unimplem", "ented!("].concat(), ["FIX", "ME"].concat()];
-    for folder in ["src", "policies", "example-gitops-repo"] {
+    for folder in ["src", "policies", "example-gitops-repo", "deploy"] {
         for extension in ["rs", "md", "yaml", "toml"] {
             for path in files(&root().join(folder), extension) {
                 let text = std::fs::read_to_string(&path).unwrap();

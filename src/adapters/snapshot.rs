@@ -3,16 +3,18 @@
 //! Any tree of Kubernetes YAML or JSON, objects or Lists: what `kubectl get -o json` prints, what
 //! `kubectl cluster-info dump` writes, a support bundle. What cannot be read is named in the snapshot's gaps.
 
-mod project;
+mod write;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use crate::adapters::logs::LogFiles;
-use crate::case::{Gap, Snapshot, Timestamp};
+use crate::case::{Gap, Snapshot};
 
-use project::Projector;
+pub use write::{Writer, Written};
+
+use crate::adapters::project::Projector;
 
 /// Files larger than this are no manifests.
 const MAX_FILE: u64 = 1 << 30;
@@ -167,9 +169,4 @@ fn text(path: &Path) -> Result<String, String> {
     }
     let bytes = std::fs::read(path).map_err(|e| format!("cannot be read: {e}"))?;
     String::from_utf8(bytes).map_err(|_| "is not UTF-8 text and was skipped".to_owned())
-}
-
-/// The newest of some points in time.
-fn newest(times: impl IntoIterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
-    times.into_iter().flatten().max()
 }

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output::{CliError, Format, OutputArgs};
-use super::world::{Asked, Loaded, WorldArgs, bad_input, healthy, no_answer};
+use super::world::{Asked, Loaded, Reading, WorldArgs, bad_input, healthy, no_answer};
 use crate::adapters::folder::RawFiles;
 use crate::adapters::forge::Forge;
 use crate::adapters::forge::local::LocalForge;
+use crate::adapters::live::Live;
 use crate::adapters::recorded::Recorded;
 use crate::case::{Case, Gap, Incident, ObjectRef, Receipt, Request, Snapshot, Timestamp};
 use crate::cure::{consider, cure};
@@ -22,6 +23,7 @@ use crate::report::terminal::{View, screen};
 use crate::report::{Journal, json};
 use crate::settings::Terms;
 use crate::submit::submit;
+use crate::world::World;
 
 /// Work findings through to pull requests
 #[derive(Args, Clone, Debug)]
@@ -58,16 +60,29 @@ pub fn run(args: &CureArgs, out: &mut dyn Write) -> Result<u8, CliError> {
         behind = differs(args, &files, &base);
         files = base;
     }
-    let loaded = args.world.load(files)?;
-    let incidents = chosen(args, &loaded.recording.snapshot, args.world.incidents(&loaded)?)?;
+    let runtime = super::world::runtime()?;
+    let loaded = runtime.block_on(args.world.load(files))?;
+    let incidents = chosen(args, loaded.reading.snapshot(), args.world.incidents(&loaded)?)?;
     progress.expect(incidents.len());
-    let Loaded { recording, sources, policies, mut gaps } = loaded;
+    let Loaded { reading, sources, policies, mut gaps } = loaded;
     gaps.extend(behind);
-    let (taken, looked_at) = (recording.snapshot.taken, healthy(&recording, args.world.namespace.as_deref()));
+    let (taken, looked_at) =
+        (reading.snapshot().taken, healthy(reading.snapshot(), args.world.of.namespace.as_deref()));
     let terms = Terms { policies: &policies, cluster: &args.world.cluster, now };
     let shown = sources.clone();
-    let world = Recorded::new(recording, sources, forge.map(|f| Box::new(f) as Box<dyn Forge>));
-    let (cases, refused) = work(args, &incidents, &world, terms, &mut progress)?;
+    let forge = forge.map(|f| Box::new(f) as Box<dyn Forge>);
+    let (cases, refused) = match reading {
+        Reading::Recorded(recording) => {
+            let world = Recorded::new(*recording, sources, forge);
+            runtime.block_on(work(args, &incidents, &world, terms, &mut progress))
+        }
+        Reading::Live(cluster, snapshot) => {
+            let world = Live::new(cluster, snapshot, sources, forge);
+            let worked = runtime.block_on(work(args, &incidents, &world, terms, &mut progress));
+            gaps.extend(world.gaps());
+            worked
+        }
+    };
     progress.finish();
 
     let text = match args.output.output {
@@ -90,35 +105,33 @@ pub fn run(args: &CureArgs, out: &mut dyn Write) -> Result<u8, CliError> {
 }
 
 /// Works every incident. One that the outside refuses does not stop the others; the first refusal is the answer.
-fn work(
+async fn work(
     args: &CureArgs,
     incidents: &[Incident],
-    world: &Recorded,
+    world: &impl World,
     terms: Terms<'_>,
     progress: &mut Progress,
-) -> Result<(Vec<Case>, Option<CliError>), CliError> {
-    super::world::runtime()?.block_on(async {
-        let (mut cases, mut refused) = (Vec::new(), None);
-        for incident in incidents {
-            let journal = Journal::open(incident, progress);
-            let worked = if args.dry_run {
-                dry(incident, world, terms, journal).await
-            } else {
-                cure(incident, world, terms, journal).await
-            };
-            match worked {
-                Ok(case) => cases.push(case),
-                Err(error) => refused = refused.or_else(|| Some(no_answer(error))),
-            }
+) -> (Vec<Case>, Option<CliError>) {
+    let (mut cases, mut refused) = (Vec::new(), None);
+    for incident in incidents {
+        let journal = Journal::open(incident, progress);
+        let worked = if args.dry_run {
+            dry(incident, world, terms, journal).await
+        } else {
+            cure(incident, world, terms, journal).await
+        };
+        match worked {
+            Ok(case) => cases.push(case),
+            Err(error) => refused = refused.or_else(|| Some(no_answer(error))),
         }
-        Ok((cases, refused))
-    })
+    }
+    (cases, refused)
 }
 
 /// The same without the publishing.
 async fn dry(
     incident: &Incident,
-    world: &Recorded,
+    world: &impl World,
     terms: Terms<'_>,
     mut journal: Journal<'_>,
 ) -> anyhow::Result<Case> {

@@ -5,7 +5,8 @@ use std::io::Write;
 use clap::Args;
 
 use super::output::{CliError, Format, OutputArgs};
-use super::world::{Loaded, WorldArgs, healthy, no_answer};
+use super::world::{Loaded, Reading, WorldArgs, healthy, no_answer};
+use crate::adapters::live::Live;
 use crate::adapters::recorded::Recorded;
 use crate::case::{Case, Gap, Incident, Sources, Timestamp};
 use crate::cure::consider;
@@ -13,6 +14,7 @@ use crate::report::progress::Progress;
 use crate::report::terminal::{Healthy, View, screen};
 use crate::report::{Journal, json};
 use crate::settings::Terms;
+use crate::world::World;
 
 /// Show what fails, why, and the line of Git that causes it; publishes nothing
 #[derive(Args, Clone, Debug)]
@@ -26,16 +28,27 @@ pub struct ScanArgs {
 #[expect(clippy::disallowed_methods, reason = "a verb takes the time once, at the edge")]
 pub fn run(args: &ScanArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     let mut progress = Progress::start("reading the cluster and the repository");
-    let loaded = args.world.load(args.world.files()?)?;
+    let runtime = super::world::runtime()?;
+    let loaded = runtime.block_on(args.world.load(args.world.files()?))?;
     let incidents = args.world.incidents(&loaded)?;
     progress.expect(incidents.len());
-    let Loaded { recording, sources, policies, gaps } = loaded;
-    let taken = recording.snapshot.taken;
-    let looked_at = healthy(&recording, args.world.namespace.as_deref());
+    let Loaded { reading, sources, policies, mut gaps } = loaded;
+    let (taken, looked_at) =
+        (reading.snapshot().taken, healthy(reading.snapshot(), args.world.of.namespace.as_deref()));
     let terms = Terms { policies: &policies, cluster: &args.world.cluster, now: Timestamp::now() };
     let shown = sources.clone();
-    let world = Recorded::new(recording, sources, None);
-    let cases = consider_all(&incidents, &world, terms, &mut progress)?;
+    let cases = match reading {
+        Reading::Recorded(recording) => {
+            let world = Recorded::new(*recording, sources, None);
+            runtime.block_on(consider_all(&incidents, &world, terms, &mut progress))?
+        }
+        Reading::Live(cluster, snapshot) => {
+            let world = Live::new(cluster, snapshot, sources, None);
+            let cases = runtime.block_on(consider_all(&incidents, &world, terms, &mut progress))?;
+            gaps.extend(world.gaps());
+            cases
+        }
+    };
     progress.finish();
 
     let text = match args.output.output {
@@ -46,29 +59,30 @@ pub fn run(args: &ScanArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     Ok(u8::from(!cases.is_empty()))
 }
 
-fn consider_all(
+async fn consider_all(
     incidents: &[Incident],
-    world: &Recorded,
+    world: &impl World,
     terms: Terms<'_>,
     progress: &mut Progress,
 ) -> Result<Vec<Case>, CliError> {
-    let runtime = super::world::runtime()?;
-    runtime.block_on(async {
-        let mut cases = Vec::new();
-        for incident in incidents {
-            let mut journal = Journal::open(incident, progress);
-            consider(incident, world, terms, &mut journal).await.map_err(no_answer)?;
-            cases.push(journal.close());
-        }
-        Ok(cases)
-    })
+    let mut cases = Vec::new();
+    for incident in incidents {
+        let mut journal = Journal::open(incident, progress);
+        consider(incident, world, terms, &mut journal).await.map_err(no_answer)?;
+        cases.push(journal.close());
+    }
+    Ok(cases)
 }
 
 fn text(args: &ScanArgs, cases: &[Case], gaps: &[Gap], healthy: Healthy, sources: &Sources) -> String {
-    let next = if cases.is_empty() {
-        Vec::new()
-    } else {
+    let WorldArgs { snapshot, of, .. } = &args.world;
+    let next = if !cases.is_empty() {
         vec![format!("kubecure cure --all --dry-run {}", args.world.again())]
+    } else if snapshot.is_none() && of.namespace.is_none() && !of.all_namespaces {
+        // Nobody chose that namespace: what was looked at may not be what was meant.
+        vec![format!("kubecure scan -A {}", args.world.again())]
+    } else {
+        Vec::new()
     };
     let view =
         View { color: args.output.color(), width: OutputArgs::width(), gaps, healthy, next, sources: Some(sources) };

@@ -1,15 +1,17 @@
 //! What `scan` and `cure` look at: the cluster, the repository and its policy, as the command line names them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::kind::is_kind;
 use super::output::CliError;
+use crate::adapters::cluster::{Cluster, Scope};
 use crate::adapters::folder::{self, RawFiles};
 use crate::adapters::git;
 use crate::adapters::snapshot::{self, Recording};
-use crate::case::{Gap, Incident, Meta, ObjectRef, Sources};
+use crate::case::{Gap, Incident, Meta, ObjectRef, Snapshot, Sources};
 use crate::locate;
 use crate::report::plain;
 use crate::report::terminal::Healthy;
@@ -18,32 +20,114 @@ use crate::review::policy::{Policies, PolicyFile};
 /// What a cluster is called that nobody named.
 const DEFAULT_CLUSTER: &str = "cluster";
 
+/// Which cluster, and how much of it: as kubectl has it
+#[derive(Args, Clone, Debug, Default)]
+pub struct ClusterArgs {
+    /// The file that says how to reach the cluster [default: KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of kubeconfig [default: the current one]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Only this namespace [default: the context's; of a recorded cluster all]
+    #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "all_namespaces")]
+    pub namespace: Option<String>,
+    /// All namespaces
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+}
+
+impl ClusterArgs {
+    /// Finds the cluster; it is not asked yet.
+    pub async fn connect(&self) -> Result<Cluster, CliError> {
+        if let Some(name) = self.namespace.as_deref().filter(|name| !is_namespace(name)) {
+            return Err(CliError::usage(format!("{name:?} is no name of a namespace")).hint("-A looks at all"));
+        }
+        Cluster::connect(self.kubeconfig.as_deref(), self.context.as_deref()).await.map_err(bad_input)
+    }
+
+    /// What to look at of it.
+    pub fn scope(&self, cluster: &Cluster) -> Scope {
+        let one = || vec![self.namespace.clone().unwrap_or_else(|| cluster.namespace().to_owned())];
+        Scope { namespaces: (!self.all_namespaces).then(one) }
+    }
+
+    /// A namespace that was asked for and does not exist, where that is known.
+    pub fn exists(&self, snapshot: &Snapshot) -> Result<(), CliError> {
+        let known = snapshot.names_of("Namespace", None);
+        match &self.namespace {
+            Some(name) if snapshot.kinds.contains("Namespace") && !known.contains(&name.as_str()) => {
+                let some: Vec<&str> = known.into_iter().take(12).collect();
+                Err(CliError::usage(format!("there is no namespace {name} in the cluster"))
+                    .hint(format!("it has {}; -A looks at all", some.join(", "))))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The same flags again.
+    fn again(&self) -> Vec<String> {
+        let mut flags = Vec::new();
+        if let Some(path) = &self.kubeconfig {
+            flags.push(format!("--kubeconfig {}", quoted(path)));
+        }
+        for (flag, value) in [("--context", &self.context), ("-n", &self.namespace)] {
+            flags.extend(value.iter().map(|value| format!("{flag} {}", plain::shell_word(value))));
+        }
+        if self.all_namespaces {
+            flags.push("-A".to_owned());
+        }
+        flags
+    }
+}
+
+/// A DNS label: anything else would be another path of the API.
+fn is_namespace(name: &str) -> bool {
+    (1..=63).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn quoted(path: &Path) -> String {
+    plain::shell_word(&path.display().to_string()).into_owned()
+}
+
 /// The cluster and the repository
 #[derive(Args, Clone, Debug)]
 pub struct WorldArgs {
-    /// The cluster: a folder of Kubernetes YAML or JSON, such as `kubectl cluster-info dump` writes
-    #[arg(long, value_name = "DIR")]
-    pub snapshot: PathBuf,
+    /// A recorded cluster instead of a live one: a folder of Kubernetes YAML or JSON, such as `kubecure snapshot` or
+    /// `kubectl cluster-info dump` writes
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["kubeconfig", "context"])]
+    pub snapshot: Option<PathBuf>,
+    #[command(flatten)]
+    pub of: ClusterArgs,
     /// The repository, read as it lies there
     #[arg(long, value_name = "PATH", default_value = ".")]
     pub repo: PathBuf,
     /// A commit, tag or branch of the repository instead of its files
     #[arg(long, value_name = "REV")]
     pub rev: Option<String>,
-    /// Only this namespace
-    #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "all_namespaces")]
-    pub namespace: Option<String>,
-    /// All namespaces (the default for a recorded cluster)
-    #[arg(short = 'A', long)]
-    pub all_namespaces: bool,
     /// What to call the cluster in pull requests
     #[arg(long, value_name = "NAME", default_value = DEFAULT_CLUSTER, env = "KUBECURE_CLUSTER")]
     pub cluster: String,
 }
 
+/// The cluster as it was read: it is not asked twice for what it shows.
+pub enum Reading {
+    Recorded(Box<Recording>),
+    Live(Cluster, Arc<Snapshot>),
+}
+
+impl Reading {
+    pub fn snapshot(&self) -> &Snapshot {
+        match self {
+            Self::Recorded(recording) => &recording.snapshot,
+            Self::Live(_, snapshot) => snapshot,
+        }
+    }
+}
+
 /// Everything that was read before the first incident is worked.
 pub struct Loaded {
-    pub recording: Recording,
+    pub reading: Reading,
     pub sources: Sources,
     pub policies: Policies,
     pub gaps: Vec<Gap>,
@@ -75,35 +159,41 @@ impl WorldArgs {
     }
 
     /// Reads the cluster.
-    pub fn recording(&self) -> Result<Recording, CliError> {
-        snapshot::read(&self.snapshot).map_err(bad_input)
+    async fn reading(&self) -> Result<Reading, CliError> {
+        if let Some(folder) = &self.snapshot {
+            return snapshot::read(folder).map(|read| Reading::Recorded(Box::new(read))).map_err(bad_input);
+        }
+        let cluster = self.of.connect().await?;
+        let shown = cluster.snapshot(&self.of.scope(&cluster)).await.map_err(no_answer)?;
+        self.of.exists(&shown)?;
+        Ok(Reading::Live(cluster, Arc::new(shown)))
     }
 
     /// Puts it together. `files` come from the repository, or from the forge that already has one.
-    pub fn load(&self, files: RawFiles) -> Result<Loaded, CliError> {
-        let recording = self.recording()?;
+    pub async fn load(&self, files: RawFiles) -> Result<Loaded, CliError> {
+        let reading = self.reading().await?;
         let policies = policies(&files)?;
         let name = self.repo.display().to_string();
         let RawFiles { files, commit, skipped } = files;
         let sources = locate::index(&name, commit, files, skipped);
-        let mut gaps = recording.snapshot.gaps.clone();
+        let mut gaps = reading.snapshot().gaps.clone();
         gaps.extend(sources.skipped.iter().cloned());
         gaps.extend(unreadable(&sources));
         if self.rev.is_none() && git::has_policy_above(&self.repo) {
             let why = "belongs to the repository around the folder and was not read; give the top of the repository";
             gaps.push(Gap { what: folder::POLICY_FOLDER.to_owned(), why: why.to_owned() });
         }
-        Ok(Loaded { recording, sources, policies, gaps })
+        Ok(Loaded { reading, sources, policies, gaps })
     }
 
     /// The incidents that the user asked about.
     pub fn incidents(&self, loaded: &Loaded) -> Result<Vec<Incident>, CliError> {
-        let snapshot = &loaded.recording.snapshot;
+        let snapshot = loaded.reading.snapshot();
         let mut incidents = crate::detect::detect(snapshot);
-        if let Some(namespace) = &self.namespace {
+        if let Some(namespace) = &self.of.namespace {
             // A typo must not read as a clean bill.
             let known = snapshot.namespaces();
-            if !known.contains(namespace.as_str()) {
+            if matches!(loaded.reading, Reading::Recorded(_)) && !known.contains(namespace.as_str()) {
                 let known: Vec<&str> = known.into_iter().take(12).collect();
                 return Err(CliError::usage(format!("the snapshot has nothing in a namespace {namespace}"))
                     .hint(format!("it has {}", known.join(", "))));
@@ -121,21 +211,22 @@ impl WorldArgs {
 
     /// The same flags again, for a command that is offered as the next.
     pub fn again(&self) -> String {
-        let path = |path: &Path| plain::shell_word(&path.display().to_string()).into_owned();
-        let mut flags = format!("--snapshot {} --repo {}", path(&self.snapshot), path(&self.repo));
-        let cluster = Some(&self.cluster).filter(|name| *name != DEFAULT_CLUSTER);
-        for (flag, value) in [("--rev", self.rev.as_ref()), ("-n", self.namespace.as_ref()), ("--cluster", cluster)] {
-            if let Some(value) = value {
-                flags = format!("{flags} {flag} {}", plain::shell_word(value));
-            }
+        let mut flags: Vec<String> = Vec::new();
+        if let Some(folder) = &self.snapshot {
+            flags.push(format!("--snapshot {}", quoted(folder)));
         }
-        flags
+        flags.extend(self.of.again());
+        flags.push(format!("--repo {}", quoted(&self.repo)));
+        let cluster = Some(&self.cluster).filter(|name| *name != DEFAULT_CLUSTER);
+        for (flag, value) in [("--rev", self.rev.as_ref()), ("--cluster", cluster)] {
+            flags.extend(value.iter().map(|value| format!("{flag} {}", plain::shell_word(value))));
+        }
+        flags.join(" ")
     }
 }
 
 /// How much was looked at.
-pub fn healthy(recording: &Recording, namespace: Option<&str>) -> Healthy {
-    let snapshot = &recording.snapshot;
+pub fn healthy(snapshot: &Snapshot, namespace: Option<&str>) -> Healthy {
     let there = |meta: &Meta| namespace.is_none_or(|wanted| meta.namespace.as_deref() == Some(wanted));
     let workloads =
         snapshot.workloads.iter().filter(|w| w.metadata.controller().is_none() && there(&w.metadata)).count();
@@ -236,7 +327,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The runtime of a verb. One thread is enough: the outside is a disk.
+/// The runtime of a verb. One thread is enough: it mostly waits for an answer.
 pub fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     built.map_err(|error| CliError::usage(format!("cannot start: {error}")))

@@ -1,12 +1,13 @@
 //! JSON or YAML text in, projected objects out, one item at a time: what no rule reads is never stored.
+//!
+//! Files and a live cluster go the same way, so that both are read alike.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::newest;
 use crate::case::{
     Autoscaler, Claim, Config, ControllerRevision, EndpointSlice, Event, Gap, Ingress, Json, LimitRange, Meta, Named,
     Node, ObjectRef, Pod, Quota, Service, Snapshot, Timestamp, Workload, WorkloadSpec, WorkloadStatus,
@@ -14,15 +15,17 @@ use crate::case::{
 
 /// Collects objects into a snapshot.
 #[derive(Default)]
-pub(super) struct Projector {
+pub(crate) struct Projector {
     snapshot: Snapshot,
     /// When the snapshot says that it was taken.
     said: Option<Timestamp>,
     /// What is there already.
     seen: HashSet<Key>,
+    /// Kinds of which not everything was read: what is absent there may exist.
+    partial: BTreeSet<String>,
     newest: Option<Timestamp>,
     /// How many objects were read.
-    pub(super) objects: usize,
+    pub(crate) objects: usize,
 }
 
 /// So many files that could not be read are named where no other could.
@@ -44,6 +47,27 @@ struct Head<'a> {
 /// An empty list may say `items: null`: it is a list all the same.
 fn present<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Vec<&'de RawValue>>, D::Error> {
     Option::deserialize(d).map(|items| Some(items.unwrap_or_default()))
+}
+
+/// A page of a list as the API server sends it: the items need not say of what kind they are.
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(default)]
+    metadata: PageMeta,
+    #[serde(borrow, default)]
+    items: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Default, Deserialize)]
+struct PageMeta {
+    #[serde(default)]
+    r#continue: Option<String>,
+}
+
+/// The items of a page, and the token for the next one if there is one.
+pub(crate) fn page(text: &str) -> serde_json::Result<(Vec<&RawValue>, Option<String>)> {
+    let page: Page<'_> = serde_json::from_str(text)?;
+    Ok((page.items.unwrap_or_default(), page.metadata.r#continue.filter(|token| !token.is_empty())))
 }
 
 #[derive(Default, Deserialize)]
@@ -75,20 +99,67 @@ fn key(api_version: &str, kind: &str, names: Option<Names>) -> Option<Key> {
 }
 
 impl Projector {
-    pub(super) fn gap(&mut self, gap: Gap) {
+    pub(crate) fn gap(&mut self, gap: Gap) {
         self.snapshot.gaps.push(gap);
     }
 
     /// What could not be read, in a sentence.
-    pub(super) fn troubles(&self) -> String {
+    pub(crate) fn troubles(&self) -> String {
         let gaps = &self.snapshot.gaps;
         let named: Vec<String> = gaps.iter().take(NAMED).map(|gap| format!("; {} {}", gap.what, gap.why)).collect();
         let more = gaps.len() - named.len();
         named.concat() + &if more > 0 { format!("; and {more} more") } else { String::new() }
     }
 
+    /// What could not be read of a kind makes its absence mean nothing.
+    pub(crate) fn partial(&mut self, kind: &str) {
+        self.partial.insert(kind.to_owned());
+    }
+
+    /// When it was taken, as whoever answered says.
+    pub(crate) fn taken(&mut self, at: Option<Timestamp>) {
+        self.said = newest([self.said, at]);
+    }
+
+    /// The kind is known now, even if there is none of it.
+    pub(crate) fn known(&mut self, kind: &str) {
+        self.snapshot.kinds.insert(kind.to_owned());
+    }
+
+    /// An object of an API server's list.
+    pub(crate) fn item(&mut self, from: &str, api_version: &str, kind: &str, text: &str) {
+        // A list of the API server has each once.
+        self.object(from, api_version, kind, None, text);
+    }
+
+    /// What another one collected, after what this one did.
+    pub(crate) fn join(&mut self, other: Self) {
+        let (to, from) = (&mut self.snapshot, other.snapshot);
+        to.pods.extend(from.pods);
+        to.workloads.extend(from.workloads);
+        to.revisions.extend(from.revisions);
+        to.events.extend(from.events);
+        to.services.extend(from.services);
+        to.endpoint_slices.extend(from.endpoint_slices);
+        to.ingresses.extend(from.ingresses);
+        to.autoscalers.extend(from.autoscalers);
+        to.claims.extend(from.claims);
+        to.config_maps.extend(from.config_maps);
+        to.secrets.extend(from.secrets);
+        to.quotas.extend(from.quotas);
+        to.limit_ranges.extend(from.limit_ranges);
+        to.nodes.extend(from.nodes);
+        to.named.extend(from.named);
+        to.kinds.extend(from.kinds);
+        to.gaps.extend(from.gaps);
+        self.partial.extend(other.partial);
+        self.said = newest([self.said, other.said]);
+        self.newest = newest([self.newest, other.newest]);
+        self.objects += other.objects;
+    }
+
     /// One file of JSON: an object, a List, a typed list (`PodList`), or several of these one after another.
-    pub(super) fn json(&mut self, file: &str, text: &str) {
+    pub(crate) fn json(&mut self, file: &str, text: &str) {
         let text = text.trim_start_matches('\u{feff}');
         for document in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
             match document {
@@ -102,7 +173,7 @@ impl Projector {
     }
 
     /// One file of YAML documents.
-    pub(super) fn yaml(&mut self, file: &str, text: &str) {
+    pub(crate) fn yaml(&mut self, file: &str, text: &str) {
         match crate::yaml::documents(text) {
             Ok(documents) => {
                 for document in documents.iter().filter(|d| d.root.is_some()) {
@@ -191,7 +262,11 @@ impl Projector {
             }
             ("networking.k8s.io", "Ingress") => to.ingresses.push(serde_json::from_str::<Ingress>(text)?),
             ("autoscaling", "HorizontalPodAutoscaler") => {
-                to.autoscalers.push(serde_json::from_str::<Autoscaler>(text)?);
+                let mut scaler: Autoscaler = serde_json::from_str(text)?;
+                if scaler.api_version.is_empty() {
+                    api_version.clone_into(&mut scaler.api_version);
+                }
+                to.autoscalers.push(scaler);
             }
             ("", "PersistentVolumeClaim") => to.claims.push(serde_json::from_str::<Claim>(text)?),
             ("", "ConfigMap") => to.config_maps.push(serde_json::from_str::<WireConfig>(text)?.into()),
@@ -204,7 +279,12 @@ impl Projector {
                 self.newest = newest(heartbeats.chain([self.newest]));
                 to.nodes.push(serde_json::from_str::<Node>(text)?);
             }
-            ("healing.kubecure.io", "Snapshot") => self.said = serde_json::from_str::<WireSnapshot>(text)?.taken,
+            ("healing.kubecure.io", "Snapshot") => {
+                let own: WireSnapshot = serde_json::from_str(text)?;
+                self.said = own.taken;
+                self.partial.extend(own.partial);
+                to.gaps.extend(own.gaps.into_iter().map(|gap| Gap { what: gap.what, why: gap.why }));
+            }
             _ => {
                 let Bare { metadata } = serde_json::from_str(text)?;
                 let id = ObjectRef::new(api_version, kind, metadata.namespace.as_deref(), &metadata.name);
@@ -214,11 +294,17 @@ impl Projector {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Snapshot {
+    pub(crate) fn finish(self) -> Snapshot {
         let mut snapshot = self.snapshot;
         snapshot.taken = self.said.or(newest([self.newest, newest_of(&snapshot)])).unwrap_or_default();
+        snapshot.kinds.retain(|kind| !self.partial.contains(kind));
         snapshot.indexed()
     }
+}
+
+/// The newest of some points in time.
+fn newest(times: impl IntoIterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
+    times.into_iter().flatten().max()
 }
 
 /// The newest point in time that any object of the snapshot speaks of.
@@ -296,10 +382,20 @@ struct WireHeartbeat {
     last_heartbeat_time: Option<Timestamp>,
 }
 
-/// `kind: Snapshot` of our own group: says when the snapshot was taken.
+/// `kind: Snapshot` of our own group: says when the snapshot was taken, and what it lacks.
 #[derive(Deserialize)]
 struct WireSnapshot {
     taken: Option<Timestamp>,
+    #[serde(default)]
+    partial: Vec<String>,
+    #[serde(default)]
+    gaps: Vec<WireGap>,
+}
+
+#[derive(Deserialize)]
+struct WireGap {
+    what: String,
+    why: String,
 }
 
 /// A ConfigMap or Secret. Values are passed over by the reader, never held.

@@ -1,0 +1,133 @@
+//! A live cluster: what it shows, the end of a log, the schema that it publishes. Reads, and never writes.
+//!
+//! Answers are read as text and go through the projection that recordings go through.
+
+mod access;
+mod http;
+mod kinds;
+mod list;
+mod logs;
+mod schema;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Result, anyhow, bail};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
+
+use crate::adapters::project::Projector;
+use crate::case::{Snapshot, Timestamp};
+
+pub use kinds::{KINDS, Kind};
+pub use list::Listed;
+pub use logs::Logged;
+
+/// Lists that are read at the same time.
+const AT_ONCE: usize = 4;
+
+/// What to look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// `None` for all.
+    pub namespaces: Option<Vec<String>>,
+}
+
+/// A cluster that can be asked.
+pub struct Cluster {
+    client: kube::Client,
+    /// Where it is, for errors.
+    url: String,
+    /// Of the context that was chosen.
+    namespace: String,
+    /// Schemas that were read, by their paths.
+    schemas: Mutex<HashMap<String, Arc<Value>>>,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// Finds the cluster as kubectl does. Needs a runtime, and asks nothing yet.
+    pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Self> {
+        let config = access::find(kubeconfig, context).await?;
+        let (url, namespace) = (shown(&config.cluster_url), config.default_namespace.clone());
+        let client = kube::Client::try_from(config).map_err(|error| {
+            anyhow!(
+                "the cluster at {url} cannot be used: {}\nHint: `kubectl auth whoami` uses the same credentials",
+                http::root(&error)
+            )
+        })?;
+        Ok(Self { client, url, namespace, schemas: Mutex::default() })
+    }
+
+    /// The namespace of the context; `default` if it names none.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// What the cluster shows now. What may not be read, or is not served, is a gap and no error.
+    pub async fn snapshot(&self, scope: &Scope) -> Result<Snapshot> {
+        let lists = stream::iter(KINDS).map(|kind| self.project(kind, scope)).buffered(AT_ONCE);
+        let (mut all, mut readable) = (Projector::default(), false);
+        let mut lists = std::pin::pin!(lists);
+        while let Some((part, listed)) = lists.try_next().await? {
+            readable |= listed.is_served && listed.gaps.is_empty();
+            all.join(part);
+        }
+        if !readable {
+            bail!(
+                "nothing of the cluster at {} may be read\nHint: deploy/rbac.yaml has the rights that are needed: get, list and watch, and none to write",
+                self.url
+            );
+        }
+        Ok(all.finish())
+    }
+
+    async fn project(&self, kind: &Kind, scope: &Scope) -> Result<(Projector, Listed)> {
+        let mut to = Projector::default();
+        let api_version = kind.api_version();
+        let listed = self
+            .list(kind, scope, |items| {
+                for item in items {
+                    to.item(&self.url, &api_version, kind.kind, item.get());
+                }
+                Ok(())
+            })
+            .await?;
+        to.settle(kind.kind, &listed, local_clock());
+        Ok((to, listed))
+    }
+}
+
+/// An address without the user and password that may stand in it.
+fn shown(url: &::http::Uri) -> String {
+    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+    format!("{}://{}{port}", url.scheme_str().unwrap_or("https"), url.host().unwrap_or(""))
+}
+
+impl Projector {
+    /// What a list says about its kind as a whole.
+    pub(crate) fn settle(&mut self, kind: &str, listed: &Listed, now: Timestamp) {
+        if listed.is_served {
+            self.known(kind);
+        }
+        if !listed.gaps.is_empty() {
+            self.partial(kind);
+        }
+        for gap in &listed.gaps {
+            self.gap(gap.clone());
+        }
+        self.taken(listed.at.or(Some(now)));
+    }
+}
+
+/// For a server that does not say what time it is.
+pub(crate) fn local_clock() -> Timestamp {
+    Timestamp::now()
+}

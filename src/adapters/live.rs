@@ -1,0 +1,97 @@
+//! A live cluster, a repository and, where one is given, a forge.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Result;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::adapters::cluster::{Cluster, Logged};
+use crate::adapters::forge::Forge;
+use crate::case::{Checks, Evidence, Gap, History, Incident, Proposal, Receipt, Request, Snapshot, Sources};
+use crate::diagnose::assemble::{RawLog, assemble, wanted_logs};
+use crate::review::schema::conforms;
+use crate::world::World;
+
+/// Logs that are read at the same time.
+const AT_ONCE: usize = 4;
+
+/// What `scan` and `cure` work on when the cluster is one that answers.
+pub struct Live {
+    cluster: Cluster,
+    snapshot: Arc<Snapshot>,
+    sources: Arc<Sources>,
+    forge: Option<Box<dyn Forge>>,
+    /// What could not be read on the way.
+    gaps: Mutex<BTreeSet<Gap>>,
+}
+
+impl Live {
+    pub fn new(cluster: Cluster, snapshot: Arc<Snapshot>, sources: Sources, forge: Option<Box<dyn Forge>>) -> Self {
+        Self { cluster, snapshot, sources: Arc::new(sources), forge, gaps: Mutex::default() }
+    }
+
+    /// What could not be read since the snapshot: logs, mostly.
+    pub fn gaps(&self) -> Vec<Gap> {
+        self.gaps.lock().map_or_else(|_| Vec::new(), |gaps| gaps.iter().cloned().collect())
+    }
+
+    fn gap(&self, gap: Gap) {
+        if let Ok(mut gaps) = self.gaps.lock() {
+            gaps.insert(gap);
+        }
+    }
+}
+
+impl World for Live {
+    async fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        Ok(self.snapshot.clone())
+    }
+
+    async fn gather(&self, incident: &Incident) -> Result<Evidence> {
+        let wanted = stream::iter(wanted_logs(incident));
+        let read = wanted.map(|key| async { self.cluster.log(&key).await.map(|logged| (key, logged)) });
+        let read: Vec<_> = read.buffered(AT_ONCE).try_collect().await?;
+        let mut logs = Vec::new();
+        for (key, logged) in read {
+            match logged {
+                Logged::Text(text) => logs.push(RawLog { key, text, left_out: 0 }),
+                Logged::None => {}
+                Logged::Refused(gap) => self.gap(gap),
+            }
+        }
+        Ok(assemble(incident, self.snapshot.clone(), logs))
+    }
+
+    async fn sources(&self, _: &Incident) -> Result<Arc<Sources>> {
+        Ok(self.sources.clone())
+    }
+
+    async fn check(&self, proposal: &Proposal) -> Result<Checks> {
+        let mut checks = Checks::default();
+        for change in proposal.diagnosis.changes() {
+            match self.cluster.schema(&change.object).await {
+                Ok(schema) => match conforms(&schema, change) {
+                    Ok(()) => checks.passed.push("valid against the schema of the API server".to_owned()),
+                    Err(why) => checks.failed.push(why),
+                },
+                Err(why) => checks.not_run.push(format!("the schema of the API server: {why}")),
+            }
+        }
+        for all in [&mut checks.passed, &mut checks.failed, &mut checks.not_run] {
+            all.dedup();
+        }
+        Ok(checks)
+    }
+
+    async fn history(&self) -> Result<History> {
+        self.forge.as_ref().map_or_else(|| Ok(History::default()), |forge| forge.history())
+    }
+
+    async fn publish(&self, request: &Request) -> Result<Receipt> {
+        match &self.forge {
+            Some(forge) => forge.publish(request),
+            None => Ok(Receipt::Nothing { why: "no forge was given".to_owned() }),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+module kubecure.test/tool
+
+go 1.26
