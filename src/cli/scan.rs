@@ -33,10 +33,11 @@ pub fn run(args: &ScanArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     let mut progress = Progress::start("reading the cluster and the repository");
     let runtime = super::world::runtime()?;
     let loaded = runtime.block_on(args.world.load(args.world.files()?))?;
-    let incidents = args.world.incidents(&loaded);
+    let incidents = args.world.incidents(&loaded)?;
     progress.expect(incidents.len());
     let Loaded { reading, sources, policies, mut gaps } = loaded;
-    let (taken, looked_at) = (reading.snapshot().taken, healthy(reading.snapshot()));
+    let (taken, looked_at) =
+        (reading.snapshot().taken, healthy(reading.snapshot(), args.world.of.namespace.as_deref()));
     let terms = Terms { policies: &policies, cluster: &args.world.cluster, now: Timestamp::now() };
     let shown = sources.clone();
     let cases = match reading {
