@@ -2,8 +2,10 @@
 
 pub mod cure;
 pub mod demo;
+pub mod doctor;
 pub mod edit;
 pub mod explain;
+mod kind;
 pub mod output;
 pub mod policy;
 pub mod run;
@@ -45,6 +47,8 @@ pub enum Verb {
     Explain(explain::ExplainArgs),
     /// Check, print or explain the policy of a repository
     Policy(policy::PolicyArgs),
+    /// Check that everything KubeCure needs is there, with the next step where it is not; writes nothing
+    Doctor(doctor::DoctorArgs),
     /// Watch the whole loop on an example, with nothing but this binary
     Demo(demo::DemoArgs),
     /// Print shell completions
@@ -62,28 +66,62 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
         Verb::Cure(args) => cure::run(args, out),
         Verb::Run(args) => run::run(args),
         Verb::Snapshot(args) => snapshot::run(args, out),
+        Verb::Doctor(args) => doctor::run(args, out),
         Verb::Demo(args) => demo::run(args, out),
-        Verb::Edit(args) => edit::run(args, out).map_err(|e| CliError::usage(format!("{e:#}"))),
+        Verb::Edit(args) => whole(out, |text| edit::run(args, text)),
         Verb::Policy(args) => {
-            policy::run(args, out, jiff::Timestamp::now()).map_err(|e| CliError::usage(format!("{e:#}")))
+            whole(out, |text| policy::run(args, text, jiff::Timestamp::now()).map_err(world::bad_input))
         }
         Verb::Explain(args) => {
             let catalogue: Vec<(&str, &str)> = failures::ALL.iter().map(|f| (f.id().0, f.page())).collect();
             print(out, &explain::run(args, &catalogue)?)
         }
         Verb::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "kubecure", &mut *out);
-            Ok(0)
+            let generate = |text: &mut Vec<u8>| {
+                clap_complete::generate(*shell, &mut Cli::command(), "kubecure", text);
+                Ok(0)
+            };
+            whole(out, generate)
         }
     }
 }
 
-/// Writes text as it is. A reader that went away (`kubecure scan | head`) is no error.
+/// What is wrong with the arguments, told as every other error is.
+pub fn wrong_usage(error: &clap::Error) -> CliError {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let blocks = || text.split("\n\n").map(str::trim);
+    let sentence = blocks().next().unwrap_or_default().lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let tip = blocks().find_map(|block| block.strip_prefix("tip: ").map(|tip| tip.lines().next().unwrap_or(tip)));
+    // The verb, from the line of usage: what stands before its first argument.
+    let verb = blocks().find_map(|block| block.strip_prefix("Usage: ")).map(|usage| {
+        let words = usage.split(' ').take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
+        words.collect::<Vec<_>>().join(" ")
+    });
+    let help = format!("{} --help", verb.as_deref().unwrap_or("kubecure"));
+    CliError::usage(sentence).hint(tip.map_or(help, ToOwned::to_owned))
+}
+
+/// Writes what a verb says when it has said it all, and answers with its exit code.
+fn whole(out: &mut dyn Write, verb: impl FnOnce(&mut Vec<u8>) -> Result<u8, CliError>) -> Result<u8, CliError> {
+    let mut text = Vec::new();
+    let code = verb(&mut text)?;
+    write(out, &text)?;
+    Ok(code)
+}
+
+/// Writes text as it is.
 pub(crate) fn print(out: &mut dyn Write, text: &str) -> Result<u8, CliError> {
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    write(out, text.as_bytes())?;
+    Ok(0)
+}
+
+/// A reader that went away (`kubecure scan | head`) is no error.
+fn write(out: &mut dyn Write, text: &[u8]) -> Result<(), CliError> {
+    match out.write_all(text).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(CliError::usage(format!("cannot write the output: {error}")))
         }
-        _ => Ok(0),
+        _ => Ok(()),
     }
 }

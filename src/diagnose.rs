@@ -15,8 +15,10 @@ pub mod objects;
 pub mod probes;
 pub mod raise;
 pub mod references;
+pub mod rollout;
 pub mod services;
 pub mod template;
+pub mod unapplied;
 
 use crate::case::{Cure, Declined, Diagnosis, Evidence, Ground, Origin, Quote, Shared};
 use crate::failures;
@@ -34,15 +36,35 @@ pub fn diagnose(evidence: &Evidence, policy: &Policy) -> Result<Diagnosis, Decli
     {
         return Ok(node_is_down(evidence, node));
     }
+    if let Some(outdated) = rollout::outdated(evidence) {
+        return Ok(outdated);
+    }
     let failure = failures::by_id(evidence.incident.failure.0);
     let diagnosis = failure.and_then(|f| f.diagnose(evidence, policy)).ok_or_else(|| undiagnosed(evidence));
-    diagnosis.map(|mut diagnosis| {
+    diagnosis.map(|diagnosis| unapplied::held(evidence, doubted(evidence, diagnosis))).map(|mut diagnosis| {
         let of_job = evidence.incident.first().workload.kind == "Job" && !diagnosis.changes().is_empty();
         if of_job && !diagnosis.notes.iter().any(|note| note == MADE_ANEW) {
             diagnosis.notes.push(MADE_ANEW.to_owned());
         }
         diagnosis
     })
+}
+
+/// A line of the template is not the cause by itself where that template runs, or ran. How long a program takes differs
+/// from pod to pod; what it is given and asked does not.
+fn doubted(evidence: &Evidence, mut diagnosis: Diagnosis) -> Diagnosis {
+    let of_time = |c: &crate::case::Change| {
+        let path = c.path.to_string();
+        ["Seconds", "Threshold"].iter().any(|end| path.ends_with(end))
+    };
+    let by_template = matches!(diagnosis.cure, Cure::Repair { .. })
+        && evidence.incident.failure.0 != "config-missing"
+        && !diagnosis.changes().iter().all(of_time);
+    if let Some(said) = rollout::worked(evidence, &evidence.incident.first().workload).filter(|_| by_template) {
+        diagnosis.grounds.push(confidence::doubt(60, said));
+        diagnosis.confidence = confidence::confidence(&diagnosis.grounds);
+    }
+    diagnosis
 }
 
 /// What a change of a Job needs besides, whatever the failure.
@@ -130,6 +152,7 @@ pub fn went_back(
                 confidence::ONLY_DIFFERENCE,
                 format!("nothing else changed since {}", healthy.name),
             ));
+            grounds.extend(rollout::late(evidence, workload, &healthy));
             let help = back_in_words(&differences, &healthy.name);
             let cure = Cure::Revert { changes, help, revision: healthy.name };
             Some(rule(cause(&was), because, grounds, cure))

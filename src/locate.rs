@@ -1,5 +1,6 @@
 //! A field in, the line of Git that sets it out: one place or none.
 
+mod layers;
 mod manifest;
 
 use std::collections::BTreeMap;
@@ -49,13 +50,21 @@ pub fn locate_all(changes: &[Change], sources: &Sources, home: Option<&str>) -> 
 /// Plain manifests are read here. Kustomize, Helm, Argo CD and Flux are layers above: each will be asked first whether
 /// it renders the object, and says which of its files sets the field.
 pub fn locate(change: &Change, sources: &Sources, home: Option<&str>) -> Result<SourceLocation, Declined> {
-    manifest::locate(change, sources, home)
+    let place = manifest::locate(change, sources, home)?;
+    match layers::objection(&place.file, change, sources) {
+        Some(Declined::Blocked { why, .. }) => Err(Declined::Blocked { location: Some(Box::new(place)), why }),
+        _ => Ok(place),
+    }
 }
+
+/// Kinds that belong to no namespace, and that a diagnosis may need all the same.
+const OF_THE_CLUSTER: [&str; 4] = ["StorageClass", "PriorityClass", "RuntimeClass", "IngressClass"];
 
 /// What the repository declares in a namespace: names and keys that a diagnosis may need.
 pub fn declared_in(sources: &Sources, namespaces: &[&str], home: Option<&str>) -> Vec<Declared> {
     let here = |declared: &&Declared| {
-        namespaces.iter().any(|ns| manifest::lives_in(declared.id.namespace.as_deref(), Some(ns), home))
+        OF_THE_CLUSTER.contains(&declared.id.kind.as_str())
+            || namespaces.iter().any(|ns| manifest::lives_in(declared.id.namespace.as_deref(), Some(ns), home))
     };
     sources.files.values().flat_map(|file| &file.objects).filter(here).cloned().collect()
 }

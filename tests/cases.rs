@@ -92,7 +92,7 @@ fn play(section: &str) -> String {
     let gaps = recording.snapshot.gaps.clone();
     let incidents = kubecure::detect::detect(&recording.snapshot);
     let now = recording.snapshot.taken;
-    let healthy = kubecure::cli::world::healthy(&recording.snapshot);
+    let healthy = kubecure::cli::world::healthy(&recording.snapshot, None);
     let sources = locate::index("repo", None, files.files, files.skipped);
     let shown = sources.clone();
     let world = Recorded::new(recording, sources, None);

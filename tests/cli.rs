@@ -440,3 +440,272 @@ fn the_demo_runs_with_nothing_but_the_binary() {
     assert!(dir.join("forge/repo.git/HEAD").exists());
     kubecure().args(["demo", "--dir"]).arg(&dir).assert().code(2).stderr(contains("is not empty"));
 }
+
+#[test]
+fn a_demo_that_cannot_be_unpacked_says_what_to_do_and_its_commands_can_be_pasted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    write(&file, "x");
+    kubecure().args(["demo", "--dir"]).arg(&file).assert().code(2).stderr(contains("Hint: "));
+    let dir = folder.path().join("it's a demo");
+    let told = kubecure().args(["demo", "--dir"]).arg(&dir).assert().code(0).get_output().stdout.clone();
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.contains(r"it'\''s a demo/forge/repo.git' log"), "{told}");
+    // A name at the beginning of a sentence stays what it is.
+    assert!(told.contains("   registry.shop.example/shop/checkout has no tag"), "{told}");
+    let again = folder.path().join("json");
+    let found = json(kubecure().args(["demo", "--dir"]).arg(&again));
+    assert!(found["published"].as_array().unwrap().len() > 5 && found["dir"].is_string());
+}
+
+#[test]
+fn a_dry_run_makes_no_repository_in_a_folder_that_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let forge = folder.path().join("forge");
+    std::fs::create_dir(&forge).unwrap();
+    cure(&world, &forge).arg("--dry-run").assert().code(0).stdout(contains("1 pull request and 0 issues would be"));
+    let dry = json(cure(&world, &forge).arg("--dry-run"));
+    assert_eq!(
+        (dry["requests"][0]["kind"].as_str(), dry["published"].as_array().map(Vec::len)),
+        (Some("pull-request"), Some(0))
+    );
+    assert!(dry["requests"][0]["body"].as_str().unwrap().contains("128Mi"));
+    assert!(std::fs::read_dir(&forge).unwrap().next().is_none());
+}
+
+#[test]
+fn ten_at_once_on_a_new_forge_open_each_pull_request_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let forge = folder.path().join("forge");
+    std::thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| cure(&shop(), &forge).assert().code(0));
+        }
+    });
+    let pages =
+        |forge: &Path| all_files(forge).keys().filter(|path| path.extension().is_some_and(|e| e == "md")).count();
+    let alone = folder.path().join("alone");
+    cure(&shop(), &alone).assert().code(0);
+    assert_eq!(pages(&forge), pages(&alone));
+    let left: Vec<_> = std::fs::read_dir(&forge).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 4, "the lock, repo.git, pulls and issues: {left:?}");
+}
+
+#[test]
+fn a_forge_that_is_none_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let at = |name: &str| folder.path().join(name);
+    write(&at("file"), "x");
+    write(&at("broken/repo.git/HEAD"), "nonsense\n");
+    let before = all_files(folder.path());
+    for (dir, says) in [
+        (at("file"), "is a file"),
+        (at("broken"), "is no bare repository"),
+        (world.1.clone(), "is the repository itself"),
+    ] {
+        cure(&world, &dir).assert().code(2).stderr(contains(says).and(contains("Hint: ")));
+    }
+    assert_eq!(all_files(folder.path()), before);
+}
+
+#[test]
+fn a_page_that_a_person_broke_is_named_with_its_line_and_nothing_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let forge = folder.path().join("forge");
+    cure(&world, &forge).assert().code(0);
+    let page = forge.join("pulls/1.md");
+    let broken = std::fs::read_to_string(&page).unwrap().replacen("state: open", "state: clsoed", 1);
+    std::fs::write(&page, broken).unwrap();
+    let before = all_files(&forge);
+    cure(&world, &forge).assert().code(2).stderr(contains("1.md: line 4 column 8").and(contains("closed")));
+    assert_eq!(all_files(&forge), before);
+}
+
+#[test]
+fn a_branch_of_ours_is_never_the_base_branch() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let forge = folder.path().join("forge");
+    let opened = json(&mut cure(&world, &forge));
+    let branch = opened["published"][0]["branch"].as_str().unwrap().to_owned();
+    git2::Repository::open_bare(forge.join("repo.git")).unwrap().set_head(&format!("refs/heads/{branch}")).unwrap();
+    let again = json(&mut cure(&world, &forge));
+    assert_eq!(again["published"][0]["status"], "exists");
+    assert!(!forge.join("issues").exists());
+}
+
+#[test]
+fn a_forge_is_made_from_the_revision_that_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let repo = git2::Repository::init_bare(folder.path().join("bare.git")).unwrap();
+    let person = git2::Signature::now("A Person", "person@shop.example").unwrap();
+    let mut index = git2::build::TreeUpdateBuilder::new();
+    index.upsert("web.yaml", repo.blob(stateful_set("web", "shop").as_bytes()).unwrap(), git2::FileMode::Blob);
+    let empty = repo.find_tree(repo.treebuilder(None).unwrap().write().unwrap()).unwrap();
+    let full = repo.find_tree(index.create_updated(&repo, &empty).unwrap()).unwrap();
+    let first = repo.commit(Some("HEAD"), &person, &person, "first", &full, &[]).unwrap();
+    let parent = repo.find_commit(first).unwrap();
+    repo.commit(Some("HEAD"), &person, &person, "gone", &empty, &[&parent]).unwrap();
+    let world = (world.0, folder.path().join("bare.git"));
+    // No file lies in a bare repository: that is no empty repository.
+    scan(&world).assert().code(2).stderr(contains("Hint: --rev HEAD"));
+    let forge = folder.path().join("forge");
+    let opened = json(cure(&world, &forge).args(["--rev", &first.to_string()]));
+    assert_eq!(opened["published"][0]["kind"], "pull-request", "{opened}");
+    let made = git2::Repository::open_bare(forge.join("repo.git")).unwrap();
+    assert_eq!(made.revparse_single("main").unwrap().id(), first);
+}
+
+#[test]
+fn a_namespace_with_a_typo_is_no_clean_bill() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    scan(&world).args(["-n", "shop"]).assert().code(1);
+    scan(&world).args(["-n", "shpo"]).assert().code(2).stdout("").stderr(contains("Hint: it has shop"));
+}
+
+#[test]
+fn a_workload_has_many_spellings() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let ask = |name: &str| {
+        let mut command = kubecure();
+        command.args(["cure", name, "--dry-run", "--snapshot"]).arg(&world.0).arg("--repo").arg(&world.1);
+        command
+    };
+    for name in ["sts/web", "StatefulSets/web", "statefulset.apps/web", "statefulset/shop/web", "pod/web-1"] {
+        ask(name).assert().code(0).stdout(contains("1 pull request and 0 issues"));
+    }
+    for name in ["sts/wbe", "sts/test/web", "deploy/web"] {
+        ask(name).assert().code(2).stderr(contains("Hint: these have: statefulset/shop/web"));
+    }
+    for name in ["web", "a/b/c/d", "sts/"] {
+        ask(name).assert().code(2).stderr(contains("names no workload").and(contains("Hint: ")));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_snapshot_holds_besides_files_is_named_and_not_waited_for() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    let _socket = std::os::unix::net::UnixListener::bind(world.0.join("socket.json")).unwrap();
+    symlink("/etc", world.0.join("elsewhere")).unwrap();
+    symlink(world.0.join("pods.json"), world.0.join("again.json")).unwrap();
+    let deep = (0..40).fold(world.0.clone(), |path, _| path.join("d"));
+    write(&deep.join("x.json"), "{}");
+    let found = json(&mut scan(&world));
+    assert_eq!(found["findings"].as_array().unwrap().len(), 1);
+    let warned = found["warnings"].to_string();
+    for name in ["socket.json", "elsewhere", "again.json", "d/d/d"] {
+        assert!(warned.contains(&format!("\"{name}")), "{name}: {warned}");
+    }
+}
+
+#[test]
+fn a_snapshot_of_which_nothing_can_be_read_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    std::fs::remove_file(world.0.join("sets.yaml")).unwrap();
+    write(&world.0.join("pods.json"), "{\"kind\": ");
+    scan(&world).assert().code(2).stderr(contains("pods.json is not valid JSON").and(contains("Hint: ")));
+}
+
+#[test]
+fn no_name_of_a_file_is_obeyed_by_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    write(&world.0.join("a\u{1b}[31m\nb.yaml"), "a: 1\n");
+    let dry = cure(&world, &folder.path().join("forge")).arg("--dry-run").assert().code(0).get_output().stdout.clone();
+    assert!(!dry.contains(&0x1b) && String::from_utf8(dry).unwrap().contains("warning: a␛[31m␊b.yaml: "));
+    let mut edit = kubecure();
+    edit.args(["edit", "no\u{1b}[31m.yaml", "--doc", "0", "--set", "a=1"]);
+    let said = edit.assert().code(2).get_output().stderr.clone();
+    assert!(!said.contains(&0x1b));
+}
+
+/// Runs a command whose reader goes away at once.
+fn unread(arguments: &[&str]) -> std::process::Output {
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("kubecure"))
+        .args(arguments)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let policies = root().join("policies").display().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("f.yaml");
+    write(&file, "a: 1\n");
+    let edit = ["edit", file.to_str().unwrap(), "--doc", "0", "--set", "a=2", "--diff"];
+    let asks: [&[&str]; 5] =
+        [&["completions", "bash"], &["policy", "schema"], &["policy", "check", &policies], &["explain"], &edit];
+    for arguments in asks {
+        let output = unread(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_arguments_is_a_sentence_with_a_hint() {
+    let asks: [(&[&str], &str, &str); 4] = [
+        (&["scan", "--bogus"], "--bogus", "Hint: kubecure scan --help"),
+        (&["cure", "--snapshot", "x"], "<KIND/NAME|--all>", "Hint: kubecure cure --help"),
+        (&["scan", "--snapshto", "x"], "--snapshto", "'--snapshot'"),
+        (&["edit", "f.yaml", "--doc", "0", "--set", "a\\.b=1"], "brackets were expected", "Hint: "),
+    ];
+    for (arguments, says, hint) in asks {
+        let said = kubecure().args(arguments).assert().code(2).stdout("").get_output().stderr.clone();
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.starts_with("Error: ") && said.contains(says) && said.contains(hint), "{said}");
+        assert_eq!(said.lines().count(), 2, "{said}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_edit_does_not_wait_for_what_is_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("s.yaml");
+    let _socket = std::os::unix::net::UnixListener::bind(&at).unwrap();
+    for (at, says) in [(at.as_path(), "it is no file"), (folder.path(), "it is a folder")] {
+        let mut edit = kubecure();
+        edit.arg("edit").arg(at).args(["--doc", "0", "--set", "a=1"]);
+        edit.assert().code(2).stderr(contains(says).and(contains("Hint: ")));
+    }
+}
+
+#[test]
+fn a_policy_around_the_folder_is_not_passed_over_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = small_world(folder.path());
+    git2::Repository::init(folder.path()).unwrap();
+    write(&folder.path().join(".kubecure/policy.yaml"), "apiVersion: healing.kubecure.io/v1alpha1\n");
+    scan(&world).assert().code(1).stdout(contains(".kubecure: belongs to the repository around"));
+    std::fs::remove_dir_all(folder.path().join(".kubecure")).unwrap();
+    scan(&world).assert().code(1).stdout(contains("warning").not());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_request_that_the_forge_refuses_does_not_stop_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let forge = folder.path().join("forge");
+    cure(&shop(), &forge).arg("--dry-run").assert().code(0);
+    std::fs::create_dir(&forge).unwrap();
+    // Issues cannot be written: a folder whose name they need is no folder of pages.
+    std::os::unix::fs::symlink(folder.path(), forge.join("issues")).unwrap();
+    let ran = cure(&shop(), &forge).assert().code(3).stderr(contains("is a symlink"));
+    ran.stdout(contains("opened pull request"));
+    assert_eq!(std::fs::read_dir(forge.join("pulls")).unwrap().count(), 7);
+}

@@ -1,6 +1,9 @@
 //! A live cluster: what it shows, once or on and on, the end of a log, the schema that it publishes. Reads, and never
 //! writes.
 //!
+//! Every request is a GET but one: `doctor` asks the API server what this account may do (`rights.rs`), which is a POST
+//! and leaves nothing behind.
+//!
 //! Answers are read as text and go through the projection that recordings go through.
 
 mod access;
@@ -8,6 +11,7 @@ mod http;
 mod kinds;
 mod list;
 mod logs;
+mod rights;
 mod schema;
 mod store;
 mod watch;
@@ -27,6 +31,7 @@ use crate::case::{Snapshot, Timestamp};
 pub use kinds::{KINDS, Kind};
 pub use list::Listed;
 pub use logs::Logged;
+pub use rights::{Greeting, Right};
 pub use watch::Watching;
 
 /// Lists that are read at the same time.
@@ -46,6 +51,8 @@ pub struct Cluster {
     watcher: kube::Client,
     /// Where it is, for errors.
     url: String,
+    /// What named it: a context of kubeconfig, or the pod's ServiceAccount.
+    named_by: String,
     /// Of the context that was chosen.
     namespace: String,
     /// Schemas that were read, by their paths.
@@ -61,7 +68,7 @@ impl fmt::Debug for Cluster {
 impl Cluster {
     /// Finds the cluster as kubectl does. Needs a runtime, and asks nothing yet.
     pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Self> {
-        let config = access::find(kubeconfig, context).await?;
+        let (config, named_by) = access::find(kubeconfig, context).await?;
         let (url, namespace) = (shown(&config.cluster_url), config.default_namespace.clone());
         let client = |config: kube::Config| {
             kube::Client::try_from(config).map_err(|error| {
@@ -73,7 +80,17 @@ impl Cluster {
         };
         let watcher = client(access::patient(config.clone()))?;
         let client = client(config)?;
-        Ok(Self { client, watcher, url, namespace, schemas: Mutex::default() })
+        Ok(Self { client, watcher, url, named_by, namespace, schemas: Mutex::default() })
+    }
+
+    /// Where it is, without credentials.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What named it: a context of kubeconfig, or the pod's ServiceAccount.
+    pub fn named_by(&self) -> &str {
+        &self.named_by
     }
 
     /// The namespace of the context; `default` if it names none.

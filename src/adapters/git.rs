@@ -14,7 +14,7 @@ use git2::{ErrorCode, FileMode, ObjectType, Oid, Repository, RepositoryOpenFlags
 use super::folder::{self, RawFiles};
 use crate::case::Gap;
 
-pub use seed::seed;
+pub use seed::{Origin, seed};
 pub use write::{Author, BranchCommit, EMAIL, Landed, NewCommit};
 
 /// A repository that was found on this machine.
@@ -28,11 +28,25 @@ pub struct Repo {
 
 /// Opens the repository that a folder belongs to: a work tree, a folder in one, or a bare repository.
 pub fn open(path: &Path) -> Result<Repo> {
+    let shown = path.display();
+    find(path)?.ok_or_else(|| {
+        anyhow!(
+            "{shown} is not in a Git repository; a work tree or a bare repository was expected\n\
+             Hint: give a folder of one, or read the files as they lie there, without a commit"
+        )
+    })
+}
+
+/// As [`open`]; `None` when the folder belongs to no repository.
+pub fn find(path: &Path) -> Result<Option<Repo>> {
     let shown = path.display().to_string();
-    let inner =
-        Repository::open_ext(path, RepositoryOpenFlags::empty(), &[] as &[&Path]).map_err(|e| explain(&e, &shown))?;
+    let inner = match Repository::open_ext(path, RepositoryOpenFlags::empty(), &[] as &[&Path]) {
+        Ok(inner) => inner,
+        Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
+        Err(error) => return Err(explain(&error, &shown)),
+    };
     let prefix = prefix_in(&inner, path);
-    Ok(Repo { inner, prefix, shown })
+    Ok(Some(Repo { inner, prefix, shown }))
 }
 
 /// Opens a bare repository at exactly this folder; `None` when there is none.
@@ -45,12 +59,20 @@ pub(super) fn open_bare(path: &Path) -> Result<Option<Repo>> {
     }
 }
 
+/// Whether a folder is a bare repository itself.
+pub fn is_bare(path: &Path) -> bool {
+    Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, &[] as &[&Path]).is_ok_and(|repo| repo.is_bare())
+}
+
+/// Whether a folder is part of a work tree whose policy lies above it.
+pub fn has_policy_above(path: &Path) -> bool {
+    let Ok(repo) = open(path) else { return false };
+    let above = repo.inner.workdir().map(|top| top.join(folder::POLICY_FOLDER));
+    !repo.prefix.is_empty() && above.is_some_and(|policy| policy.is_dir())
+}
+
 fn explain(error: &git2::Error, shown: &str) -> anyhow::Error {
     match error.code() {
-        ErrorCode::NotFound => anyhow!(
-            "{shown} is not in a Git repository; a work tree or a bare repository was expected\n\
-             Hint: give a folder of one, or read the files as they lie there, without a commit"
-        ),
         ErrorCode::Owner => anyhow!(
             "{shown} belongs to another user, so Git does not trust it\n\
              Hint: git config --global --add safe.directory '{shown}'"
@@ -73,9 +95,17 @@ impl Repo {
         &self.prefix
     }
 
+    /// Whether it has no work tree.
+    pub fn is_bare(&self) -> bool {
+        self.inner.is_bare()
+    }
+
     /// The branch that pull requests go to: where HEAD points, or the usual names.
     pub fn base_branch(&self) -> Result<String> {
-        let exists = |name: &str| self.inner.find_reference(&format!("refs/heads/{name}")).is_ok();
+        // A branch of our own is never the base, even where somebody left HEAD on it.
+        let exists = |name: &str| {
+            !name.starts_with(write::BRANCHES) && self.inner.find_reference(&format!("refs/heads/{name}")).is_ok()
+        };
         if let Ok(head) = self.inner.find_reference("HEAD")
             && let Ok(Some(target)) = head.symbolic_target()
             && let Some(name) = target.strip_prefix("refs/heads/")
@@ -100,9 +130,20 @@ impl Repo {
                     self.shown
                 )
             })?;
-            return Ok(object.peel_to_commit().with_context(|| format!("{rev:?} is not a commit"))?.id());
+            return match object.peel_to_commit() {
+                Ok(commit) => Ok(commit.id()),
+                Err(_) => bail!(
+                    "{rev:?} of {} is no commit; a commit, tag or branch was expected\nHint: git log --oneline --all",
+                    self.shown
+                ),
+            };
         }
-        if let Ok(head) = self.inner.head() {
+        let on_ours = |head: &git2::Reference<'_>| {
+            head.shorthand().is_ok_and(|name| self.inner.is_bare() && name.starts_with(write::BRANCHES))
+        };
+        if let Ok(head) = self.inner.head()
+            && !on_ours(&head)
+        {
             return Ok(head.peel_to_commit().context("HEAD is not a commit")?.id());
         }
         let base = self.base_branch()?;

@@ -2,7 +2,7 @@
 //!
 //! Files and a live cluster go the same way, so that both are read alike.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -20,12 +20,17 @@ pub(crate) struct Projector {
     snapshot: Snapshot,
     /// When the snapshot says that it was taken.
     said: Option<Timestamp>,
+    /// What is there already.
+    seen: HashSet<Key>,
     /// Kinds of which not everything was read: what is absent there may exist.
     partial: BTreeSet<String>,
     newest: Option<Timestamp>,
     /// How many objects were read.
     pub(crate) objects: usize,
 }
+
+/// So many files that could not be read are named where no other could.
+const NAMED: usize = 3;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,8 +39,15 @@ struct Head<'a> {
     api_version: Option<String>,
     #[serde(default)]
     kind: Option<String>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     items: Option<Vec<&'a RawValue>>,
+    #[serde(default)]
+    metadata: Option<Names>,
+}
+
+/// An empty list may say `items: null`: it is a list all the same.
+fn present<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Vec<&'de RawValue>>, D::Error> {
+    Option::deserialize(d).map(|items| Some(items.unwrap_or_default()))
 }
 
 /// A page of a list as the API server sends it: the items need not say of what kind they are.
@@ -62,18 +74,45 @@ pub(crate) fn page(text: &str) -> serde_json::Result<(Vec<&RawValue>, PageMeta)>
     Ok((page.items.unwrap_or_default(), page.metadata))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ItemHead {
     #[serde(default)]
     api_version: Option<String>,
     #[serde(default)]
     kind: Option<String>,
+    #[serde(default)]
+    metadata: Option<Names>,
+}
+
+/// `apps` of `apps/v1`, nothing of `v1`.
+fn group(api_version: &str) -> &str {
+    api_version.rsplit_once('/').map_or("", |(group, _)| group)
+}
+
+/// Group, kind, namespace and name.
+type Key = (String, String, String, String);
+
+/// What an object with a name is known by: `kubectl get all` and `kubectl get pods` in one folder say it twice.
+fn key(api_version: &str, kind: &str, names: Option<Names>) -> Option<Key> {
+    let Names { namespace, name } = names?;
+    let name = name.filter(|name| !name.is_empty())?;
+    // One event, whichever of the two APIs tells it.
+    let group = if kind == "Event" { "" } else { group(api_version) };
+    Some((group.to_owned(), kind.to_owned(), namespace.unwrap_or_default(), name))
 }
 
 impl Projector {
     pub(crate) fn gap(&mut self, gap: Gap) {
         self.snapshot.gaps.push(gap);
+    }
+
+    /// What could not be read, in a sentence.
+    pub(crate) fn troubles(&self) -> String {
+        let gaps = &self.snapshot.gaps;
+        let named: Vec<String> = gaps.iter().take(NAMED).map(|gap| format!("; {} {}", gap.what, gap.why)).collect();
+        let more = gaps.len() - named.len();
+        named.concat() + &if more > 0 { format!("; and {more} more") } else { String::new() }
     }
 
     /// What could not be read of a kind makes its absence mean nothing.
@@ -93,7 +132,8 @@ impl Projector {
 
     /// An object of an API server's list.
     pub(crate) fn item(&mut self, from: &str, api_version: &str, kind: &str, text: &str) {
-        self.object(from, api_version, kind, text);
+        // A list of the API server has each once.
+        self.object(from, api_version, kind, None, text);
     }
 
     /// What another one collected, after what this one did.
@@ -164,26 +204,33 @@ impl Projector {
             return self
                 .gap(Gap { what: file.to_owned(), why: "has no kind or no apiVersion and was skipped".to_owned() });
         };
-        let Some(items) = head.items else { return self.object(file, &api_version, &kind, text) };
+        let Some(items) = head.items else {
+            return self.object(file, &api_version, &kind, head.metadata, text);
+        };
         let item_kind = kind.strip_suffix("List").unwrap_or_default();
         if !item_kind.is_empty() {
             self.snapshot.kinds.insert(item_kind.to_owned());
         }
         for item in items {
-            let own: ItemHead = serde_json::from_str(item.get()).unwrap_or(ItemHead { api_version: None, kind: None });
+            let own: ItemHead = serde_json::from_str(item.get()).unwrap_or_default();
             let kind = own.kind.as_deref().unwrap_or(item_kind);
             let api_version = own.api_version.as_deref().unwrap_or(&api_version);
-            self.object(file, api_version, kind, item.get());
+            self.object(file, api_version, kind, own.metadata, item.get());
         }
     }
 
     /// One object; a field of the wrong type costs only that object, and is named.
-    fn object(&mut self, file: &str, api_version: &str, kind: &str, text: &str) {
+    fn object(&mut self, file: &str, api_version: &str, kind: &str, names: Option<Names>, text: &str) {
+        let key = key(api_version, kind, names);
+        if key.as_ref().is_some_and(|key| self.seen.contains(key)) {
+            return;
+        }
         if let Err(error) = self.project(api_version, kind, text) {
             let name = serde_json::from_str::<Bare>(text).map(|b| b.metadata.name).unwrap_or_default();
             let why = format!("{kind} {name:?} cannot be read and was skipped: {error}");
             self.gap(Gap { what: file.to_owned(), why });
         } else {
+            self.seen.extend(key);
             self.objects += 1;
             self.snapshot.kinds.insert(kind.to_owned());
         }
@@ -345,6 +392,14 @@ fn newest_in_pod(pod: &Pod) -> Option<Timestamp> {
 struct Bare {
     #[serde(default)]
     metadata: Meta,
+}
+
+/// What an object is called.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Names {
+    namespace: Option<String>,
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -525,6 +580,37 @@ mod tests {
         assert_eq!(snapshot.events[0].count, 2);
         assert_eq!(snapshot.events[0].last.unwrap().to_string(), "2026-11-23T23:20:53.000001Z");
         assert_eq!(snapshot.taken.to_string(), "2026-11-23T23:20:53.000001Z");
+    }
+
+    #[test]
+    fn an_object_that_is_told_twice_is_one() {
+        let pod = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"a"}}"#;
+        let event = r#"{"apiVersion":"v1","kind":"Event","metadata":{"name":"e","namespace":"a"},"reason":"BackOff"}"#;
+        let newer = event.replace("\"v1\"", "\"events.k8s.io/v1\"");
+        let other = pod.replace("\"a\"", "\"b\"");
+        let nameless = r#"{"apiVersion":"v1","kind":"Event","reason":"BackOff"}"#;
+        let snapshot = read(&[pod, event, pod, &newer, &other, nameless, nameless].join("\n"));
+        assert_eq!((snapshot.pods.len(), snapshot.events.len()), (2, 3));
+        let broken = pod.replacen('}', r#"},"spec":{"containers":7}"#, 1);
+        assert_eq!(read(&[&broken, pod].join("\n")).pods.len(), 1, "what cannot be read does not hide what can");
+    }
+
+    #[test]
+    fn an_empty_list_may_say_null() {
+        let snapshot = read(r#"{"apiVersion":"v1","kind":"ConfigMapList","items":null}"#);
+        assert!(snapshot.kinds.contains("ConfigMap") && snapshot.named.is_empty() && snapshot.gaps.is_empty());
+    }
+
+    #[test]
+    fn a_pod_without_its_replica_set_still_belongs_to_the_deployment() {
+        let pod = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web-5d4-x","namespace":"a",
+            "labels":{"pod-template-hash":"5d4"},"ownerReferences":[
+            {"apiVersion":"apps/v1","kind":"ReplicaSet","name":"web-5d4","controller":true}]}}"#;
+        let snapshot = read(pod);
+        assert_eq!(snapshot.workload_of(&snapshot.pods[0]).to_string(), "Deployment a/web");
+        // A ReplicaSet of somebody else's has no such label.
+        let snapshot = read(&pod.replace("pod-template-hash", "app"));
+        assert_eq!(snapshot.workload_of(&snapshot.pods[0]).to_string(), "ReplicaSet a/web-5d4");
     }
 
     #[test]

@@ -40,22 +40,37 @@ pub fn read(root: &Path) -> Result<Recording> {
             root.display()
         );
     }
-    let mut files = Vec::new();
-    walk(root, 0, &mut files)?;
+    std::fs::read_dir(root).with_context(|| {
+        format!("cannot list the snapshot {}\nHint: give a folder that this user may read", root.display())
+    })?;
+    let mut walk = Walk { root, files: Vec::new(), gaps: Vec::new() };
+    walk.folder(root, 0);
+    let Walk { mut files, gaps, .. } = walk;
     files.sort();
 
     let mut projector = Projector::default();
+    for gap in gaps {
+        projector.gap(gap);
+    }
     let mut logs = LogFiles::default();
     for path in &files {
         let relative = path.strip_prefix(root).unwrap_or(path);
+        // A log is read only when it is asked for; that it cannot be is said now.
+        if let Err(error) = std::fs::File::open(path) {
+            if is_data(path) {
+                projector.gap(Gap { what: relative.display().to_string(), why: format!("cannot be read: {error}") });
+            }
+            continue;
+        }
         if !logs.offer(relative, path) && is_manifest(path) {
             read_file(path, &relative.display().to_string(), &mut projector);
         }
     }
     if projector.objects == 0 {
         bail!(
-            "{} holds no Kubernetes object\nHint: a snapshot is a folder with YAML or JSON as `kubectl get -A -o json` prints it, in any number of files",
-            root.display()
+            "{} holds no Kubernetes object{}\nHint: a snapshot is a folder with YAML or JSON as `kubectl get -A -o json` prints it, in any number of files that end in .json, .yaml or .yml",
+            root.display(),
+            projector.troubles()
         );
     }
     Ok(Recording { snapshot: projector.finish(), logs })
@@ -72,18 +87,61 @@ pub(crate) fn from_yaml(text: &str) -> Snapshot {
 }
 
 /// All files below, without following links: a snapshot is data, and links could lead anywhere.
-fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    for entry in entries {
-        let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
-        let kind = entry.file_type().with_context(|| format!("cannot read {}", entry.path().display()))?;
-        if kind.is_dir() && depth < MAX_DEPTH && entry.file_name() != ".git" {
-            walk(&entry.path(), depth + 1, files)?;
-        } else if kind.is_file() && files.len() < MAX_FILES {
-            files.push(entry.path());
+struct Walk<'r> {
+    root: &'r Path,
+    files: Vec<PathBuf>,
+    gaps: Vec<Gap>,
+}
+
+impl Walk<'_> {
+    /// What is passed over is named; one folder that cannot be read costs only that folder.
+    fn folder(&mut self, folder: &Path, depth: usize) {
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) => return self.pass(folder, format!("cannot be listed: {error}")),
+        };
+        for entry in entries {
+            match entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))) {
+                Ok((path, kind)) => self.entry(path, kind, depth),
+                Err(error) => self.pass(folder, format!("cannot be listed whole: {error}")),
+            }
         }
     }
-    Ok(())
+
+    fn entry(&mut self, path: PathBuf, kind: std::fs::FileType, depth: usize) {
+        let is_data = is_data(&path);
+        if kind.is_dir() {
+            match path.file_name() {
+                Some(name) if name == ".git" => {}
+                _ if depth >= MAX_DEPTH => {
+                    self.pass(&path, format!("is more than {MAX_DEPTH} folders deep and was skipped"));
+                }
+                _ => self.folder(&path, depth + 1),
+            }
+        } else if kind.is_symlink() {
+            if is_data || path.is_dir() {
+                self.pass(&path, "is a symlink and was skipped".to_owned());
+            }
+        } else if !kind.is_file() {
+            if is_data {
+                self.pass(&path, "is neither a file nor a folder and was skipped".to_owned());
+            }
+        } else if self.files.len() < MAX_FILES {
+            self.files.push(path);
+        } else if is_data {
+            self.pass(&path, format!("is one of more than {MAX_FILES} files and was skipped"));
+        }
+    }
+
+    fn pass(&mut self, path: &Path, why: String) {
+        let relative = path.strip_prefix(self.root).unwrap_or(path);
+        self.gaps.push(Gap { what: relative.display().to_string(), why });
+    }
+}
+
+/// Whether a file is one that may be read: a manifest or a log.
+fn is_data(path: &Path) -> bool {
+    is_manifest(path) || path.extension().is_some_and(|end| end == "log" || end == "txt")
 }
 
 fn is_manifest(path: &Path) -> bool {

@@ -119,6 +119,23 @@ pub struct ContainerSpec {
     pub ports: Vec<ContainerPort>,
     pub readiness_probe: Option<ProbeTiming>,
     pub startup_probe: Option<ProbeTiming>,
+    #[serde(deserialize_with = "null_default")]
+    pub resources: Bounds,
+}
+
+/// What a container got in the end, after defaults and webhooks: its limits, as far as a rule looks at them.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Bounds {
+    #[serde(deserialize_with = "null_default")]
+    pub limits: Limits,
+}
+
+/// Limits of a running container.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Limits {
+    pub memory: Option<Value>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

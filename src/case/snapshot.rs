@@ -130,10 +130,23 @@ impl Snapshot {
             at = ObjectRef::new(&owner.api_version, &owner.kind, namespace.as_deref(), &owner.name);
             match self.meta(&at) {
                 Some(next) => meta = next,
-                None => break,
+                None => return deployment_behind(&at, meta).unwrap_or(at),
             }
         }
         at
+    }
+
+    /// The namespaces that anything is in, or that are there themselves.
+    pub fn namespaces(&self) -> BTreeSet<&str> {
+        let pods = self.pods.iter().map(|pod| &pod.metadata);
+        let workloads = self.workloads.iter().map(|workload| &workload.metadata);
+        let services = self.services.iter().map(|service| &service.metadata);
+        let claims = self.claims.iter().map(|claim| &claim.metadata);
+        let named = self.named.iter().map(|named| &named.metadata);
+        let all = pods.chain(workloads).chain(services).chain(claims).chain(named);
+        let own = self.named.iter().filter(|named| named.id.kind == "Namespace").map(|named| named.id.name.as_str());
+        let events = self.events.iter().filter_map(|event| event.about.namespace.as_deref());
+        all.filter_map(|meta| meta.namespace.as_deref()).chain(own).chain(events).collect()
     }
 
     /// Labels of a workload; empty when it is not one that is kept.
@@ -151,4 +164,11 @@ impl Snapshot {
     fn meta(&self, id: &ObjectRef) -> Option<&Meta> {
         self.workload(id).map(|w| &w.metadata).or_else(|| self.named(id).map(|n| &n.metadata))
     }
+}
+
+/// The Deployment of a ReplicaSet that the snapshot does not hold, from a pod's label that only a Deployment sets.
+fn deployment_behind(replica_set: &ObjectRef, pod: &Meta) -> Option<ObjectRef> {
+    let hash = pod.labels.get("pod-template-hash").filter(|_| replica_set.kind == "ReplicaSet")?;
+    let name = replica_set.name.strip_suffix(hash.as_str())?.strip_suffix('-').filter(|name| !name.is_empty())?;
+    Some(ObjectRef::new("apps/v1", "Deployment", replica_set.namespace.as_deref(), name))
 }

@@ -8,14 +8,16 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output::{CliError, Format, OutputArgs};
-use super::world::{Loaded, Reading, WorldArgs, bad_input, healthy, names, no_answer};
+use super::world::{Asked, Loaded, Reading, WorldArgs, bad_input, healthy, no_answer};
 use crate::adapters::folder::RawFiles;
 use crate::adapters::forge::Forge;
 use crate::adapters::forge::local::LocalForge;
 use crate::adapters::live::Live;
 use crate::adapters::recorded::Recorded;
-use crate::case::{Case, Gap, Incident, Receipt, Request, Timestamp};
+use crate::case::{Case, Gap, Incident, ObjectRef, Receipt, Request, Snapshot, Timestamp};
 use crate::cure::{consider, cure};
+use crate::detect::pod_ref;
+use crate::report::plain;
 use crate::report::progress::Progress;
 use crate::report::terminal::{View, screen};
 use crate::report::{Journal, json};
@@ -25,9 +27,10 @@ use crate::world::World;
 
 /// Work findings through to pull requests
 #[derive(Args, Clone, Debug)]
+#[command(group = clap::ArgGroup::new("which").args(["workload", "all"]).required(true))]
 pub struct CureArgs {
-    /// The workload: deployment/web
-    #[arg(value_name = "KIND/NAME", required_unless_present = "all", conflicts_with = "all")]
+    /// The workload: deployment/web, or deployment/shop/web with its namespace
+    #[arg(value_name = "KIND/NAME")]
     pub workload: Option<String>,
     /// Everything that fails
     #[arg(long)]
@@ -51,30 +54,33 @@ pub fn run(args: &CureArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     let mut behind = None;
     let forge = open_forge(args, now)?;
     if let Some(forge) = &forge {
-        let base = forge.repo().manifests(None, "").map_err(bad_input)?;
-        behind = differs(&files, &base);
+        let repo = forge.repo();
+        let base =
+            repo.manifests(None, &args.world.prefix()).or_else(|_| repo.manifests(None, "")).map_err(bad_input)?;
+        behind = differs(args, &files, &base);
         files = base;
     }
     let runtime = super::world::runtime()?;
     let loaded = runtime.block_on(args.world.load(files))?;
-    let incidents = chosen(args, args.world.incidents(&loaded))?;
+    let incidents = chosen(args, loaded.reading.snapshot(), args.world.incidents(&loaded)?)?;
     progress.expect(incidents.len());
     let Loaded { reading, sources, policies, mut gaps } = loaded;
     gaps.extend(behind);
-    let (taken, looked_at) = (reading.snapshot().taken, healthy(reading.snapshot()));
+    let (taken, looked_at) =
+        (reading.snapshot().taken, healthy(reading.snapshot(), args.world.of.namespace.as_deref()));
     let terms = Terms { policies: &policies, cluster: &args.world.cluster, now };
     let shown = sources.clone();
     let forge = forge.map(|f| Box::new(f) as Box<dyn Forge>);
-    let cases = match reading {
+    let (cases, refused) = match reading {
         Reading::Recorded(recording) => {
             let world = Recorded::new(*recording, sources, forge);
-            runtime.block_on(work(args, &incidents, &world, terms, &mut progress))?
+            runtime.block_on(work(args, &incidents, &world, terms, &mut progress))
         }
         Reading::Live(cluster, snapshot) => {
             let world = Live::new(cluster, snapshot, sources, forge);
-            let cases = runtime.block_on(work(args, &incidents, &world, terms, &mut progress))?;
+            let worked = runtime.block_on(work(args, &incidents, &world, terms, &mut progress));
             gaps.extend(world.gaps());
-            cases
+            worked
         }
     };
     progress.finish();
@@ -94,7 +100,8 @@ pub fn run(args: &CureArgs, out: &mut dyn Write) -> Result<u8, CliError> {
             screen(&cases, &view)
         }
     };
-    super::print(out, &text)
+    let code = super::print(out, &text)?;
+    refused.map_or(Ok(code), Err)
 }
 
 /// Works every incident. One that the outside refuses does not stop the others; the first refusal is the answer.
@@ -104,20 +111,34 @@ async fn work(
     world: &impl World,
     terms: Terms<'_>,
     progress: &mut Progress,
-) -> Result<Vec<Case>, CliError> {
-    let mut cases = Vec::new();
+) -> (Vec<Case>, Option<CliError>) {
+    let (mut cases, mut refused) = (Vec::new(), None);
     for incident in incidents {
-        let mut journal = Journal::open(incident, progress);
-        if args.dry_run {
-            consider(incident, world, terms, &mut journal).await.map_err(no_answer)?;
-            let request = submit(journal.case(), terms);
-            journal.note(&request);
-            cases.push(journal.close());
+        let journal = Journal::open(incident, progress);
+        let worked = if args.dry_run {
+            dry(incident, world, terms, journal).await
         } else {
-            cases.push(cure(incident, world, terms, journal).await.map_err(no_answer)?);
+            cure(incident, world, terms, journal).await
+        };
+        match worked {
+            Ok(case) => cases.push(case),
+            Err(error) => refused = refused.or_else(|| Some(no_answer(error))),
         }
     }
-    Ok(cases)
+    (cases, refused)
+}
+
+/// The same without the publishing.
+async fn dry(
+    incident: &Incident,
+    world: &impl World,
+    terms: Terms<'_>,
+    mut journal: Journal<'_>,
+) -> anyhow::Result<Case> {
+    consider(incident, world, terms, &mut journal).await?;
+    let request = submit(journal.case(), terms);
+    journal.note(&request);
+    Ok(journal.close())
 }
 
 fn open_forge(args: &CureArgs, now: Timestamp) -> Result<Option<LocalForge>, CliError> {
@@ -128,16 +149,20 @@ fn open_forge(args: &CureArgs, now: Timestamp) -> Result<Option<LocalForge>, Cli
         return Err(CliError::usage("no forge was given, and pull requests need one")
             .hint("--forge local:DIR opens them in a folder, --dry-run only prints them"));
     };
-    let dir = local_folder(name)?;
-    // Only looking must not make a repository.
-    if args.dry_run && !dir.exists() {
-        return Ok(None);
-    }
-    LocalForge::open(&dir, Some(&args.world.repo), now).map(Some).map_err(bad_input)
+    let dir = forge_folder(name)?;
+    let forge = match LocalForge::find(&dir, now).map_err(bad_input)? {
+        // Only looking must not make a repository.
+        None if args.dry_run => return Ok(None),
+        None => LocalForge::make(&dir, &args.world.repo, args.world.rev.as_deref(), now).map_err(bad_input)?,
+        Some(forge) => forge,
+    };
+    // A page that cannot be read stops everything, before anything is done.
+    forge.history().map_err(bad_input)?;
+    Ok(Some(forge))
 }
 
 /// The folder of a forge `local:DIR`.
-pub(super) fn local_folder(name: &str) -> Result<PathBuf, CliError> {
+pub(super) fn forge_folder(name: &str) -> Result<PathBuf, CliError> {
     let dir = name.strip_prefix("local:").filter(|dir| !dir.is_empty());
     dir.map(PathBuf::from).ok_or_else(|| {
         CliError::usage(format!("{name} is no forge; local:DIR was expected")).hint("--forge local:./forge")
@@ -145,53 +170,72 @@ pub(super) fn local_folder(name: &str) -> Result<PathBuf, CliError> {
 }
 
 /// The base branch counts, not the folder: says so where they differ.
-fn differs(folder: &RawFiles, base: &RawFiles) -> Option<Gap> {
+fn differs(args: &CureArgs, folder: &RawFiles, base: &RawFiles) -> Option<Gap> {
     let changed = folder.files.iter().filter(|(path, text)| base.files.get(*path) != Some(text)).count();
     let gone = base.files.keys().filter(|path| !folder.files.contains_key(*path)).count();
     (changed + gone > 0).then(|| Gap {
-        what: "the repository's folder".to_owned(),
+        what: args.world.rev.as_ref().map_or("the repository's folder".to_owned(), |rev| format!("revision {rev}")),
         why: format!(
-            "differs from the base branch of the forge in {} file(s); the base branch is what is edited",
-            changed + gone
+            "differs from the base branch of the forge in {}; the base branch is what is edited",
+            if changed + gone == 1 { "1 file".to_owned() } else { format!("{} files", changed + gone) }
         ),
     })
 }
 
-fn chosen(args: &CureArgs, incidents: Vec<Incident>) -> Result<Vec<Incident>, CliError> {
-    let Some(asked) = &args.workload else { return Ok(incidents) };
-    if !asked.contains('/') {
-        return Err(CliError::usage(format!("{asked} names no workload; KIND/NAME was expected"))
-            .hint(format!("kubecure cure deployment/{asked}")));
-    }
+fn chosen(args: &CureArgs, snapshot: &Snapshot, incidents: Vec<Incident>) -> Result<Vec<Incident>, CliError> {
+    let Some(text) = &args.workload else { return Ok(incidents) };
+    let Some(asked) = Asked::read(text) else {
+        let name = text.rsplit('/').next().filter(|part| !part.is_empty()).unwrap_or("web");
+        return Err(CliError::usage(format!(
+            "{text} names no workload; KIND/NAME or KIND/NAMESPACE/NAME was expected"
+        ))
+        .hint(format!("kubecure cure deployment/{}", plain::shell_word(name))));
+    };
+    // A pod or a ReplicaSet stands for the workload that a person would edit.
+    let workloads = snapshot.workloads.iter().map(crate::case::Workload::id).filter(|id| asked.is(id));
+    let pods = snapshot.pods.iter().filter(|pod| asked.is(&pod_ref(pod)));
+    let meant: Vec<ObjectRef> =
+        workloads.map(|id| snapshot.root_owner(&id)).chain(pods.map(|pod| snapshot.workload_of(pod))).collect();
+    let is_meant = |workload: &ObjectRef| asked.is(workload) || meant.contains(workload);
     let (chosen, others): (Vec<_>, Vec<_>) =
-        incidents.into_iter().partition(|incident| incident.workloads().iter().any(|workload| names(asked, workload)));
-    if chosen.is_empty() && !others.is_empty() {
-        let failing: Vec<String> = others
-            .iter()
-            .take(6)
-            .map(|i| format!("{}/{}", i.first().workload.kind.to_lowercase(), i.first().workload.name))
-            .collect();
-        return Err(
-            CliError::usage(format!("{asked} has no finding")).hint(format!("these have: {}", failing.join(", ")))
-        );
+        incidents.into_iter().partition(|incident| incident.workloads().iter().any(|workload| is_meant(workload)));
+    if !chosen.is_empty() || !meant.is_empty() {
+        return Ok(chosen);
     }
-    Ok(chosen)
+    let failing: Vec<String> = others.iter().take(6).flat_map(Incident::workloads).map(named).collect();
+    let hint = if failing.is_empty() {
+        "kubecure scan shows what fails; nothing does".to_owned()
+    } else {
+        format!("these have: {}", failing.join(", "))
+    };
+    Err(CliError::usage(format!("{text} has no finding, and the snapshot has no workload of that name")).hint(hint))
+}
+
+/// A workload as it can be asked for.
+fn named(workload: &ObjectRef) -> String {
+    let parts = [Some(workload.kind.to_lowercase()), workload.namespace.clone(), Some(workload.name.clone())];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("/")
 }
 
 /// Every request, word for word.
 fn dry_run(cases: &[Case], gaps: &[Gap]) -> String {
     let mut text = String::new();
     for gap in gaps {
-        let _ = writeln!(text, "warning: {} {}", gap.what, gap.why);
+        let _ = writeln!(text, "warning: {}", plain::inline(&format!("{}: {}", gap.what, gap.why)));
     }
     for request in cases.iter().filter_map(|case| case.request.as_ref()) {
-        text.push_str(&in_full(request));
+        text.push_str(&plain::block(&in_full(request)));
     }
     let count =
         |wanted: fn(&Request) -> bool| cases.iter().filter_map(|c| c.request.as_ref()).filter(|r| wanted(r)).count();
     let (pulls, issues) = (count(|r| matches!(r, Request::PullRequest(_))), count(|r| matches!(r, Request::Issue(_))));
-    let _ =
-        writeln!(text, "Dry run: {pulls} pull request(s) and {issues} issue(s) would be opened; nothing was written.");
+    let several = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let _ = writeln!(
+        text,
+        "Dry run: {} and {} would be opened; nothing was written.",
+        several(pulls, "pull request"),
+        several(issues, "issue")
+    );
     text
 }
 

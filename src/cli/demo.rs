@@ -12,7 +12,7 @@ use clap::Args;
 use rust_embed::RustEmbed;
 
 use super::cure::{in_full, receipt_line};
-use super::output::{CliError, OutputArgs};
+use super::output::{CliError, Format, OutputArgs};
 use super::world::{bad_input, no_answer};
 use crate::adapters::forge::Forge;
 use crate::adapters::forge::local::LocalForge;
@@ -22,7 +22,7 @@ use crate::case::{Case, EditedFile, Receipt, Request, Timestamp};
 use crate::cure::cure;
 use crate::locate;
 use crate::report::diff::{Line, changed_lines};
-use crate::report::{Journal, Silent, plain};
+use crate::report::{Journal, Silent, json, plain};
 use crate::review::policy::{Policies, PolicyFile};
 use crate::settings::Terms;
 
@@ -38,6 +38,9 @@ pub struct DemoArgs {
     #[command(flatten)]
     pub output: OutputArgs,
 }
+
+/// What to do where the demo cannot be unpacked.
+const ELSEWHERE: &str = "kubecure demo --dir DIR takes any empty folder that can be written";
 
 /// The repository of a small shop.
 #[derive(RustEmbed)]
@@ -59,6 +62,7 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     let base = forge.repo().manifests(None, "").map_err(bad_input)?;
     let policies = policies(&base)?;
     let recording = snapshot::read(&dir.join("cluster")).map_err(bad_input)?;
+    let taken = recording.snapshot.taken;
     let incidents = crate::detect::detect(&recording.snapshot);
     let sources = locate::index("the example repository", base.commit, base.files, base.skipped);
     let world = Recorded::new(recording, sources, Some(Box::new(forge) as Box<dyn Forge>));
@@ -70,7 +74,15 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<u8, CliError> {
         }
         Ok::<_, CliError>(cases)
     })?;
-    super::print(out, &story(args, &dir, &cases))
+    let text = match args.output.output {
+        Format::Text => story(args, &dir, &cases),
+        Format::Json => {
+            let mut all = json::cure(&cases, &[], taken);
+            all["dir"] = dir.display().to_string().into();
+            format!("{all:#}\n")
+        }
+    };
+    super::print(out, &text)
 }
 
 /// An empty folder, kept: the user wants to look around in it.
@@ -79,18 +91,22 @@ fn folder_for(args: &DemoArgs) -> Result<PathBuf, CliError> {
         let made = tempfile::Builder::new().prefix("kubecure-demo-").tempdir();
         return made
             .map(tempfile::TempDir::keep)
-            .map_err(|e| CliError::usage(format!("cannot make a temporary folder: {e}")));
+            .map_err(|e| CliError::usage(format!("cannot make a temporary folder: {e}")).hint(ELSEWHERE));
     };
-    let is_empty = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
-    if !is_empty {
-        return Err(CliError::usage(format!("{} is not empty, and the demo wants a folder of its own", dir.display())));
+    let shown = dir.display();
+    match std::fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(dir.clone()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(dir.clone()),
+        Ok(false) => Err(CliError::usage(format!("{shown} is not empty, and the demo wants a folder of its own"))
+            .hint("--dir takes an empty folder, or one that is not there yet")),
+        Err(error) => Err(CliError::usage(format!("cannot use {shown}: {error}")).hint(ELSEWHERE)),
     }
-    Ok(dir.clone())
 }
 
 fn unpack<E: RustEmbed>(to: &Path) -> Result<(), CliError> {
-    let failed =
-        |error: std::io::Error| CliError::usage(format!("cannot unpack the demo into {}: {error}", to.display()));
+    let failed = |e: std::io::Error| {
+        CliError::usage(format!("cannot unpack the demo into {}: {e}", to.display())).hint(ELSEWHERE)
+    };
     for name in E::iter() {
         let Some(file) = E::get(&name) else { continue };
         let path = to.join(name.as_ref());
@@ -117,9 +133,9 @@ fn story(args: &DemoArgs, dir: &Path, cases: &[Case]) -> String {
         match (&case.request, args.full) {
             (Some(request), true) => {
                 let became = case.receipt.as_ref().map_or(String::new(), short);
-                let _ = write!(text, "{became}\n{}", in_full(request));
+                let _ = write!(text, "{became}\n{}", plain::block(&in_full(request)));
             }
-            (Some(request), false) => text.push_str(&card(case, request)),
+            (Some(request), false) => text.push_str(&card(case, request, args.output.color())),
             (None, _) => {}
         }
     }
@@ -128,9 +144,10 @@ fn story(args: &DemoArgs, dir: &Path, cases: &[Case]) -> String {
 }
 
 /// A pull request or issue in a few lines: what it says, the change, and how sure.
-fn card(case: &Case, request: &Request) -> String {
+fn card(case: &Case, request: &Request, color: bool) -> String {
     let became = case.receipt.as_ref().map_or(String::new(), short);
-    let mut text = format!("── {became}  {}\n", title(request));
+    let bold = anstyle::Style::new().bold();
+    let mut text = format!("── {}\n", paint(color, bold, &format!("{became}  {}", plain::inline(title(request)))));
     if let Request::PullRequest(pull) = request {
         let sure = case.diagnosis.as_ref().map_or(0, |diagnosis| diagnosis.confidence);
         let _ = writeln!(text, "   {}, {sure} sure", pull.branch);
@@ -140,7 +157,7 @@ fn card(case: &Case, request: &Request) -> String {
     }
     match (request, &case.proposal) {
         (Request::PullRequest(_), Some(proposal)) => {
-            proposal.files.iter().for_each(|file| text.push_str(&change(file)));
+            proposal.files.iter().for_each(|file| text.push_str(&change(file, color)));
         }
         _ => case.declined.iter().for_each(|declined| {
             text.push_str(&paragraph(&format!("No pull request ({}): {declined}", declined.code())));
@@ -153,27 +170,35 @@ fn card(case: &Case, request: &Request) -> String {
 fn paragraph(sentence: &str) -> String {
     let sentence = plain::inline(sentence);
     let mut chars = sentence.trim_end_matches('.').chars();
-    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let first = chars.next().unwrap_or_default();
+    // An image or a name at the beginning is what it is.
+    let is_word = sentence.split(' ').next().is_some_and(|word| word.chars().all(char::is_alphabetic));
+    let first = if is_word { first.to_uppercase().to_string() } else { first.to_string() };
     let sentence = format!("{first}{}.", chars.as_str());
     plain::wrap(&sentence, 96).iter().fold(String::new(), |text, line| format!("{text}   {line}\n"))
 }
 
 /// The changed lines with their place.
-fn change(file: &EditedFile) -> String {
+fn change(file: &EditedFile, color: bool) -> String {
+    use anstyle::{AnsiColor, Style};
     let mut text = String::new();
     for line in changed_lines(&file.before, &file.after) {
-        let (mark, content) = match line {
-            Line::Removed { text, .. } => ('-', text),
-            Line::Added { text, .. } => ('+', text),
-            Line::Same { text, .. } => (' ', text),
-            Line::Gap => (' ', "..."),
+        let (mark, content, style) = match line {
+            Line::Removed { text, .. } => ('-', text, AnsiColor::Red.on_default()),
+            Line::Added { text, .. } => ('+', text, AnsiColor::Green.on_default()),
+            Line::Same { text, .. } => (' ', text, Style::new()),
+            Line::Gap => (' ', "...", Style::new()),
         };
         if text.is_empty() {
             let _ = writeln!(text, "   {}:{}", file.path, line.number());
         }
-        let _ = writeln!(text, "   {mark} {}", plain::inline(content));
+        let _ = writeln!(text, "   {}", paint(color, style, &format!("{mark} {}", plain::inline(content))));
     }
     text
+}
+
+fn paint(color: bool, style: anstyle::Style, text: &str) -> String {
+    if color { format!("{style}{text}{style:#}") } else { text.to_owned() }
 }
 
 fn title(request: &Request) -> &str {
@@ -193,13 +218,16 @@ fn short(receipt: &Receipt) -> String {
 }
 
 fn look_around(args: &DemoArgs, dir: &Path) -> String {
-    let dir = dir.display();
+    let word = |part: &str| plain::shell_word(&dir.join(part).display().to_string()).into_owned();
+    let (bare, cluster, repository) = (word("forge/repo.git"), word("cluster"), word("repository"));
+    let forge = plain::shell_word(&format!("local:{}", dir.join("forge").display())).into_owned();
+    let dir = plain::inline(&dir.display().to_string()).into_owned();
     let more = if args.full {
         String::new()
     } else {
         "kubecure demo --full                # the same, every page word for word\n  ".to_owned()
     };
     format!(
-        "Everything lies in {dir}\n  repository/   the manifests, with the policy in .kubecure/\n  cluster/      what the cluster said\n  forge/        repo.git with a branch for each pull request, pulls/ and issues/ as Markdown\n\nTry next:\n  {more}git -C {dir}/forge/repo.git log --oneline --all\n  kubecure scan --snapshot {dir}/cluster --repo {dir}/repository\n  kubecure cure --all --snapshot {dir}/cluster --repo {dir}/repository --forge local:{dir}/forge   # again: opens nothing twice\n  kubecure explain oom-killed\n"
+        "Everything lies in {dir}\n  repository/   the manifests, with the policy in .kubecure/\n  cluster/      what the cluster said\n  forge/        repo.git with a branch for each pull request, pulls/ and issues/ as Markdown\n\nTry next:\n  {more}git -C {bare} log --oneline --all\n  kubecure scan --snapshot {cluster} --repo {repository}\n  kubecure cure --all --snapshot {cluster} --repo {repository} --forge {forge}   # again: opens nothing twice\n  kubecure explain oom-killed\n"
     )
 }

@@ -9,10 +9,10 @@ use anyhow::Context;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 use serde_json::Value;
 
+use super::kind::is_kind;
+use super::output::CliError;
+use crate::report::plain;
 use crate::yaml::{Action, Edit, FieldPath, Outline, Reason, Refused, edit, outline};
-
-/// Nothing was written because it was not asked for properly or cannot be done.
-const REFUSED: u8 = 2;
 
 /// What `kubecure edit` takes.
 #[derive(Debug, clap::Args)]
@@ -156,41 +156,47 @@ impl Problem {
     }
 }
 
-/// Edits the file; the answer is the exit code.
-pub fn run(args: &EditArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let name = args.file.display();
-    let text = match fs::read_to_string(&args.file) {
-        Ok(text) => text,
-        Err(error) => {
-            return report(&Problem::new(
-                format!("{name} cannot be read: {error}"),
-                "check the path; text files in UTF-8 can be edited",
-            ));
-        }
-    };
-    let new = match edited(args, &text) {
-        Ok(new) => new,
-        Err(problem) => return report(&problem),
-    };
-    if new == text {
-        writeln!(out, "{name}: unchanged, it says so already")?;
-        return Ok(0);
+impl From<Problem> for CliError {
+    fn from(problem: Problem) -> Self {
+        Self::usage(problem.sentence).hint(problem.hint)
     }
-    if args.diff {
-        let (old_name, new_name) = (format!("a/{name}"), format!("b/{name}"));
-        let diff = similar::TextDiff::from_lines(text.as_str(), new.as_str());
-        write!(out, "{}", diff.unified_diff().header(&old_name, &new_name))?;
-        return Ok(0);
-    }
-    replace(&args.file, &new).with_context(|| format!("writing {name}"))?;
-    let count = args.operations.0.len();
-    writeln!(out, "{name}: {count} {} made", if count == 1 { "edit" } else { "edits" })?;
-    Ok(0)
 }
 
-fn report(problem: &Problem) -> anyhow::Result<u8> {
-    writeln!(std::io::stderr(), "Error: {}\nHint: {}", problem.sentence, problem.hint)?;
-    Ok(REFUSED)
+/// Edits the file; the answer is the exit code.
+pub fn run(args: &EditArgs, out: &mut dyn Write) -> Result<u8, CliError> {
+    let name = args.file.display();
+    let text = read(&args.file)?;
+    let new = edited(args, &text)?;
+    let said = if new == text {
+        format!("{name}: unchanged, it says so already\n")
+    } else if args.diff {
+        let (old_name, new_name) = (format!("a/{name}"), format!("b/{name}"));
+        let diff = similar::TextDiff::from_lines(text.as_str(), new.as_str());
+        diff.unified_diff().header(&plain::inline(&old_name), &plain::inline(&new_name)).to_string()
+    } else {
+        replace(&args.file, &new).map_err(|error| {
+            CliError::usage(format!("{name} cannot be written: {error:#}"))
+                .hint("the file is as it was; its folder must be writable, too")
+        })?;
+        let count = args.operations.0.len();
+        format!("{name}: {count} {} made\n", if count == 1 { "edit" } else { "edits" })
+    };
+    super::print(out, &said)
+}
+
+/// The text of a file; of nothing that could keep us waiting.
+fn read(file: &Path) -> Result<String, Problem> {
+    let cannot = |why: &str, hint: &str| Problem::new(format!("{} cannot be read: {why}", file.display()), hint);
+    match fs::metadata(file) {
+        Ok(meta) if meta.is_dir() => return Err(cannot("it is a folder", "give one of the files in it")),
+        Ok(meta) if !meta.is_file() => return Err(cannot("it is no file", "save what it says to a file first")),
+        _ => {}
+    }
+    fs::read_to_string(file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => cannot("it is not UTF-8", "text files in UTF-8 can be edited"),
+        std::io::ErrorKind::PermissionDenied => cannot(&error.to_string(), "chmod u+r gives its owner the right"),
+        _ => cannot(&error.to_string(), "check the path"),
+    })
 }
 
 /// The new text of the file.
@@ -223,7 +229,7 @@ fn find(file: &Path, text: &str, wanted: &ObjectName) -> Result<(usize, FieldPat
         let hint = if text.contains("{{") { hint(&Reason::Template) } else { hint(&Reason::Unreadable(String::new())) };
         Problem::new(format!("{name}:{}:{}: {}", error.line, error.column, error.reason), hint)
     })?;
-    let is_called = |object: &&Outline| object.kind.eq_ignore_ascii_case(&wanted.kind) && object.name == wanted.name;
+    let is_called = |object: &&Outline| is_kind(&wanted.kind, &object.kind) && object.name == wanted.name;
     let fits = |object: &&Outline| wanted.namespace.is_none() || object.namespace == wanted.namespace;
     let called: Vec<&Outline> = all.iter().filter(is_called).collect();
     let mut found: Vec<&Outline> = called.iter().copied().filter(fits).collect();
@@ -401,7 +407,8 @@ mod tests {
         let (code, diff) = run_with(&[name, "--doc", "0", "--set", "a=2", "--diff"]);
         assert_eq!((code, diff.as_str()), (0, "--- a/F\n+++ b/F\n@@ -1 +1 @@\n-a: 1 # c\n+a: 2 # c\n"));
         assert_eq!(fs::read_to_string(&file).unwrap(), "a: 1 # c\n");
-        assert_eq!(run_with(&[name, "--doc", "0", "--set", "b=2"]).0, 2);
+        let refused = run(&args(&[name, "--doc", "0", "--set", "b=2"]).unwrap(), &mut Vec::new()).unwrap_err();
+        assert!(refused.code == 2 && refused.hint.is_some(), "{refused}");
         #[cfg(unix)]
         let target = {
             use std::os::unix::fs::{PermissionsExt, symlink};

@@ -58,7 +58,7 @@ pub struct RunArgs {
 }
 
 pub fn run(args: &RunArgs) -> Result<u8, CliError> {
-    let base = Base::new(super::cure::local_folder(&args.forge)?, args.repo.clone());
+    let base = Base::new(super::cure::forge_folder(&args.forge)?, args.repo.clone());
     log();
     // A mistake that a person can mend ends it at the start; later it only waits until it is mended.
     base.ground().map_err(bad_input)?;
@@ -70,7 +70,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
         let station = Outside::start(args, base).await?;
         let ended = controller::run(&station, &plan).await;
         tracing::info!(worked = ended.worked, failed = ended.failed, restarts = station.watching.restarts(), "ended");
-        Ok((ended, station.missing()))
+        Ok::<_, CliError>((ended, station.missing()))
     })?;
     // What still runs then is a read that nobody waits for.
     runtime.shutdown_timeout(Duration::from_millis(200));

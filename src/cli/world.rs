@@ -5,15 +5,20 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::kind::is_kind;
 use super::output::CliError;
 use crate::adapters::cluster::{Cluster, Scope};
 use crate::adapters::folder::{self, RawFiles};
 use crate::adapters::git;
 use crate::adapters::snapshot::{self, Recording};
-use crate::case::{Gap, Incident, ObjectRef, Snapshot, Sources};
+use crate::case::{Gap, Incident, Meta, ObjectRef, Snapshot, Sources};
 use crate::locate;
+use crate::report::plain;
 use crate::report::terminal::Healthy;
 use crate::review::policy::{Policies, PolicyFile};
+
+/// What a cluster is called that nobody named.
+const DEFAULT_CLUSTER: &str = "cluster";
 
 /// Which cluster, and how much of it: as kubectl has it
 #[derive(Args, Clone, Debug, Default)]
@@ -33,11 +38,17 @@ pub struct ClusterArgs {
 }
 
 impl ClusterArgs {
-    /// Finds the cluster; it is not asked yet.
-    pub async fn connect(&self) -> Result<Cluster, CliError> {
+    /// Refuses what can be no namespace.
+    pub fn check(&self) -> Result<(), CliError> {
         if let Some(name) = self.namespace.as_deref().filter(|name| !is_namespace(name)) {
             return Err(CliError::usage(format!("{name:?} is no name of a namespace")).hint("-A looks at all"));
         }
+        Ok(())
+    }
+
+    /// Finds the cluster; it is not asked yet.
+    pub async fn connect(&self) -> Result<Cluster, CliError> {
+        self.check()?;
         Cluster::connect(self.kubeconfig.as_deref(), self.context.as_deref()).await.map_err(bad_input)
     }
 
@@ -67,7 +78,7 @@ impl ClusterArgs {
             flags.push(format!("--kubeconfig {}", quoted(path)));
         }
         for (flag, value) in [("--context", &self.context), ("-n", &self.namespace)] {
-            flags.extend(value.iter().map(|value| format!("{flag} {value}")));
+            flags.extend(value.iter().map(|value| format!("{flag} {}", plain::shell_word(value))));
         }
         if self.all_namespaces {
             flags.push("-A".to_owned());
@@ -82,8 +93,7 @@ fn is_namespace(name: &str) -> bool {
 }
 
 fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    if text.contains(' ') { format!("'{text}'") } else { text }
+    plain::shell_word(&path.display().to_string()).into_owned()
 }
 
 /// The cluster and the repository
@@ -102,7 +112,7 @@ pub struct WorldArgs {
     #[arg(long, value_name = "REV")]
     pub rev: Option<String>,
     /// What to call the cluster in pull requests
-    #[arg(long, value_name = "NAME", default_value = "cluster", env = "KUBECURE_CLUSTER")]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_CLUSTER, env = "KUBECURE_CLUSTER")]
     pub cluster: String,
 }
 
@@ -138,7 +148,14 @@ impl WorldArgs {
                 .hint(format!("clone it first: git clone --depth 1 {shown} repo && kubecure ... --repo repo")));
         }
         if self.repo.is_file() {
-            return Err(CliError::usage(format!("{shown} is a file, and the repository's folder was expected")));
+            let folder = self.repo.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let folder = folder.map_or(".".to_owned(), |parent| parent.display().to_string());
+            return Err(CliError::usage(format!("{shown} is a file, and the repository's folder was expected"))
+                .hint(format!("--repo {}", plain::shell_word(&folder))));
+        }
+        if self.rev.is_none() && git::is_bare(&self.repo) {
+            return Err(CliError::usage(format!("{shown} is a bare repository, and no file lies in it"))
+                .hint("--rev HEAD reads its last commit"));
         }
         let read = match &self.rev {
             Some(rev) => git::open(&self.repo).and_then(|repo| repo.manifests(Some(rev), repo.prefix())),
@@ -168,16 +185,34 @@ impl WorldArgs {
         let mut gaps = reading.snapshot().gaps.clone();
         gaps.extend(sources.skipped.iter().cloned());
         gaps.extend(unreadable(&sources));
+        if self.rev.is_none() && git::has_policy_above(&self.repo) {
+            let why = "belongs to the repository around the folder and was not read; give the top of the repository";
+            gaps.push(Gap { what: folder::POLICY_FOLDER.to_owned(), why: why.to_owned() });
+        }
         Ok(Loaded { reading, sources, policies, gaps })
     }
 
     /// The incidents that the user asked about.
-    pub fn incidents(&self, loaded: &Loaded) -> Vec<Incident> {
-        let mut incidents = crate::detect::detect(loaded.reading.snapshot());
+    pub fn incidents(&self, loaded: &Loaded) -> Result<Vec<Incident>, CliError> {
+        let snapshot = loaded.reading.snapshot();
+        let mut incidents = crate::detect::detect(snapshot);
         if let Some(namespace) = &self.of.namespace {
+            // A typo must not read as a clean bill.
+            let known = snapshot.namespaces();
+            if matches!(loaded.reading, Reading::Recorded(_)) && !known.contains(namespace.as_str()) {
+                let known: Vec<&str> = known.into_iter().take(12).collect();
+                return Err(CliError::usage(format!("the snapshot has nothing in a namespace {namespace}"))
+                    .hint(format!("it has {}", known.join(", "))));
+            }
             incidents.retain(|incident| incident.namespaces().contains(&namespace.as_str()));
         }
-        incidents
+        Ok(incidents)
+    }
+
+    /// The folder of the repository that was asked for, from its top; empty where all of it was.
+    pub fn prefix(&self) -> String {
+        let repo = self.rev.as_ref().and_then(|_| git::open(&self.repo).ok());
+        repo.map_or(String::new(), |repo| repo.prefix().to_owned())
     }
 
     /// The same flags again, for a command that is offered as the next.
@@ -188,15 +223,20 @@ impl WorldArgs {
         }
         flags.extend(self.of.again());
         flags.push(format!("--repo {}", quoted(&self.repo)));
-        flags.extend(self.rev.iter().map(|rev| format!("--rev {rev}")));
+        let cluster = Some(&self.cluster).filter(|name| *name != DEFAULT_CLUSTER);
+        for (flag, value) in [("--rev", self.rev.as_ref()), ("--cluster", cluster)] {
+            flags.extend(value.iter().map(|value| format!("{flag} {}", plain::shell_word(value))));
+        }
         flags.join(" ")
     }
 }
 
 /// How much was looked at.
-pub fn healthy(snapshot: &Snapshot) -> Healthy {
-    let workloads = snapshot.workloads.iter().filter(|w| w.metadata.controller().is_none()).count();
-    Healthy { workloads, pods: snapshot.pods.len() }
+pub fn healthy(snapshot: &Snapshot, namespace: Option<&str>) -> Healthy {
+    let there = |meta: &Meta| namespace.is_none_or(|wanted| meta.namespace.as_deref() == Some(wanted));
+    let workloads =
+        snapshot.workloads.iter().filter(|w| w.metadata.controller().is_none() && there(&w.metadata)).count();
+    Healthy { workloads, pods: snapshot.pods.iter().filter(|pod| there(&pod.metadata)).count() }
 }
 
 /// The policy of the repository. A broken one is an error: what it would forbid is not known.
@@ -215,7 +255,7 @@ pub(super) fn policies(files: &RawFiles) -> Result<Policies, CliError> {
 }
 
 /// Files that are no YAML. Templates are not broken: they are another tool's, and one line says so.
-fn unreadable(sources: &Sources) -> Vec<Gap> {
+pub(super) fn unreadable(sources: &Sources) -> Vec<Gap> {
     let (mut gaps, mut templates) = (Vec::new(), Vec::new());
     for (path, file) in &sources.files {
         let Some(why) = &file.broken else { continue };
@@ -248,42 +288,49 @@ pub fn no_answer(error: anyhow::Error) -> CliError {
     split(|text: String| CliError { message: text, hint: None, code: super::output::NO_ANSWER }, &error)
 }
 
+/// All causes, outermost first, as one sentence; the outermost hint.
 fn split(make: impl Fn(String) -> CliError, error: &anyhow::Error) -> CliError {
-    let text = format!("{error:#}");
-    match text.split_once("\nHint: ") {
-        // What stands after the hint is the cause underneath.
-        Some((message, rest)) => {
-            let (hint, cause) = rest.split_once(": ").filter(|_| error.chain().count() > 1).unwrap_or((rest, ""));
-            let message = if cause.is_empty() { message.to_owned() } else { format!("{message}: {cause}") };
-            make(message).hint(hint)
-        }
-        None => make(text),
+    let mut hint = None;
+    let sentence: Vec<String> = error
+        .chain()
+        .map(|cause| {
+            let text = cause.to_string();
+            let Some((sentence, next)) = text.split_once("\nHint: ") else { return text };
+            hint.get_or_insert_with(|| next.to_owned());
+            sentence.to_owned()
+        })
+        .collect();
+    let error = make(sentence.join(": "));
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }
 
-/// `deployment/web`, `deploy/web`: whether a workload is the one that was asked for.
-pub fn names(asked: &str, workload: &ObjectRef) -> bool {
-    let Some((kind, name)) = asked.split_once('/') else { return false };
-    workload.name == name && is_kind(kind, &workload.kind)
+/// A workload as it was asked for: `deployment/web`, or `deployment/shop/web`.
+pub struct Asked<'a> {
+    kind: &'a str,
+    namespace: Option<&'a str>,
+    name: &'a str,
 }
 
-/// Kinds as kubectl knows them: any case, plural, short.
-fn is_kind(asked: &str, kind: &str) -> bool {
-    let short = match kind {
-        "Deployment" => "deploy",
-        "StatefulSet" => "sts",
-        "DaemonSet" => "ds",
-        "ReplicaSet" => "rs",
-        "CronJob" => "cj",
-        "Pod" => "po",
-        "Service" => "svc",
-        "Ingress" => "ing",
-        "HorizontalPodAutoscaler" => "hpa",
-        "PersistentVolumeClaim" => "pvc",
-        _ => "",
-    };
-    let (asked, kind) = (asked.to_lowercase(), kind.to_lowercase());
-    asked == kind || asked == short || asked == format!("{kind}s") || asked == format!("{kind}es")
+impl<'a> Asked<'a> {
+    /// Reads it; `None` where it names no workload.
+    pub fn read(text: &'a str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let (kind, namespace, name) = match parts.as_slice() {
+            [kind, name] => (*kind, None, *name),
+            [kind, namespace, name] => (*kind, Some(*namespace), *name),
+            _ => return None,
+        };
+        parts.iter().all(|part| !part.is_empty()).then_some(Self { kind, namespace, name })
+    }
+
+    /// Whether a workload is the one.
+    pub fn is(&self, workload: &ObjectRef) -> bool {
+        let there = self.namespace.is_none_or(|namespace| workload.namespace.as_deref() == Some(namespace));
+        there && workload.name == self.name && is_kind(self.kind, &workload.kind)
+    }
 }
 
 /// The runtime of a verb. One thread is enough: it mostly waits for an answer.

@@ -136,9 +136,11 @@ fn current_pods<'s>(snapshot: &'s Snapshot, workload: &ObjectRef, pods: Vec<&'s 
         |pod: &Pod, owner: &Workload| pod.metadata.controller().is_some_and(|o| o.name == owner.metadata.name);
     match workload.kind.as_str() {
         "Deployment" => {
-            // While the newest ReplicaSet serves, what the older ones show is on its way out.
+            // Once the newest ReplicaSet serves or has a pod, what the older ones show is on its way out: a rollout
+            // may be the cure of just that.
             let newest = snapshot.children_of(workload).max_by_key(|rs| rs.revision());
-            if let Some(newest) = newest.filter(|rs| rs.status.ready_replicas.unwrap_or(0) > 0) {
+            let has_pods = |rs: &&Workload| rs.revision().is_some() && pods.iter().any(|pod| owned_by(pod, rs));
+            if let Some(newest) = newest.filter(|rs| rs.status.ready_replicas.unwrap_or(0) > 0 || has_pods(rs)) {
                 pods.retain(|pod| owned_by(pod, newest));
             }
         }

@@ -9,7 +9,7 @@ use crate::case::{Change, Cure, Diagnosis, Evidence, Ground, Operation};
 use crate::diagnose::confidence::{AGREES, LOG_NAMES_IT, ONE_CANDIDATE, RAN_BEFORE, ground};
 use crate::diagnose::near::{Near, nearest};
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{history, logs, rule};
+use crate::diagnose::{history, logs, rollout, rule};
 
 /// How programs say that a variable is not there. Empty is another complaint: then it is set.
 static MISSING: LazyLock<Vec<Regex>> = LazyLock::new(|| {
@@ -47,6 +47,17 @@ static UNRESOLVED: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     patterns.iter().map(|p| Regex::new(p).expect("the patterns are constants and compile")).collect()
 });
 
+/// A program that says so goes on without what it misses.
+static GOES_ON: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r#"(?i)\b(default\w*|fall(?:ing|s)? ?back|fallback|optional\w*|ignor\w+|skipp\w+|disabl\w+|will be off|are off|is off|turned off|continu\w+|proceed\w*|instead|deprecated)\b|\blevel=(?:warn\w*|info|debug|notice)\b|"(?:level|severity|lvl)":\s*"(?:warn\w*|info|debug|notice)"|^\W*(?:\S+ ){0,3}\W?(?:WARN\w*|INFO|DEBUG|NOTICE)\b"#,
+    )
+    .expect("a constant pattern")
+});
+
+/// A run's last words, in lines.
+const LAST_WORDS: usize = 5;
+
 /// What the log misses, if an environment variable of the container explains it.
 ///
 /// `grounds` is what the failure itself establishes; what the log adds comes on top.
@@ -79,6 +90,19 @@ fn only_one<'l>(lines: &'l [String], patterns: &[Regex]) -> Option<(&'l str, &'l
     found
 }
 
+/// Whether a line is what ended the run, not a word on the way: it does not say that the program goes on without, and
+/// no other complaint follows it.
+fn is_fatal(line: &str, name: &str, lines: &[String]) -> bool {
+    if GOES_ON.is_match(line) {
+        return false;
+    }
+    match logs::complaint(lines) {
+        Some(complaint) => complaint == line || complaint.contains(name),
+        // No line tells of an error by its words: then it must be among the last.
+        None => lines.iter().rev().filter(|l| !l.trim().is_empty()).take(LAST_WORDS).any(|l| l == line),
+    }
+}
+
 fn missing_variable(
     evidence: &Evidence,
     template: &Template,
@@ -86,7 +110,7 @@ fn missing_variable(
     grounds: &[Ground],
 ) -> Option<Diagnosis> {
     let lines = last_run(evidence, container.name());
-    let (wanted, line) = only_one(lines, &MISSING)?;
+    let (wanted, line) = only_one(lines, &MISSING).filter(|(wanted, line)| is_fatal(line, wanted, lines))?;
     let env = container.items("env");
     if env.iter().any(|e| e.name() == wanted) {
         return None;
@@ -111,6 +135,9 @@ fn missing_variable(
         Near::Several(_) => None,
         Near::None => {
             let healthy = history::last_healthy(&evidence.snapshot, &template.workload)?;
+            if rollout::worked(evidence, &template.workload).is_some() {
+                return None;
+            }
             let old = healthy_container(template, container, &healthy.template)?;
             let value = old.get("env")?.as_array()?.iter().find(|e| e["name"] == wanted)?.clone();
             grounds.push(healthy.ground);
@@ -149,7 +176,8 @@ fn unknown_host(
     container: &Part<'_>,
     grounds: &[Ground],
 ) -> Option<Diagnosis> {
-    let (host, line) = only_one(last_run(evidence, container.name()), &UNRESOLVED)?;
+    let lines = last_run(evidence, container.name());
+    let (host, line) = only_one(lines, &UNRESOLVED).filter(|(host, line)| is_fatal(line, host, lines))?;
     let labels: Vec<&str> = host.split('.').collect();
     let namespace = match labels.as_slice() {
         [_] => template.workload.ns(),
@@ -158,7 +186,8 @@ fn unknown_host(
     };
     let here = evidence.snapshot.services.iter().filter(|s| s.metadata.namespace.as_deref() == Some(namespace));
     let services: Vec<&str> = here.map(|s| s.metadata.name.as_str()).collect();
-    if services.contains(&labels[0]) {
+    let to_come = evidence.declared.iter().any(|d| d.id.kind == "Service" && d.id.name == labels[0]);
+    if to_come || services.contains(&labels[0]) {
         return None;
     }
     let Near::One(service) = nearest(labels[0], services) else { return None };
@@ -239,5 +268,20 @@ mod tests {
             let lines = [line.to_owned()];
             assert_eq!(only_one(&lines, &UNRESOLVED).map(|(host, _)| host), Some("queu.shop.svc"), "{line}");
         }
+    }
+
+    #[test]
+    fn what_a_program_does_without_or_says_before_another_error_is_not_why_it_ended() {
+        let fatal = |all: &[&str]| {
+            let lines: Vec<String> = all.iter().map(|line| (*line).to_owned()).collect();
+            only_one(&lines, &MISSING).is_some_and(|(name, line)| is_fatal(line, name, &lines))
+        };
+        assert!(fatal(&["starting", "QUEUE_URL must be set"]));
+        assert!(fatal(&["level=fatal msg=\"QUEUE_URL is not set\"", "bye"]));
+        assert!(fatal(&["ERROR QUEUE_URL is not set", "ERROR giving up"]));
+        assert!(!fatal(&["LOG_LEVEL is not set, using default info"]));
+        assert!(!fatal(&["2026-01-01T00:00:00Z WARN TRACE_URL is not set"]));
+        assert!(!fatal(&["{\"level\":\"warn\",\"msg\":\"TRACE_URL is not set\"}"]));
+        assert!(!fatal(&["QUEUE_URL is not set", "connecting", "level=fatal msg=\"dial tcp: connection refused\""]));
     }
 }

@@ -3,11 +3,14 @@
 //! A Deployment keeps a ReplicaSet for each revision, a StatefulSet and a DaemonSet a ControllerRevision, a CronJob
 //! the Jobs that succeeded. Each holds the whole pod template.
 
+use jiff::SignedDuration;
 use serde_json::Value;
 
-use crate::case::{Change, Evidence, Ground, ObjectRef, Operation, Snapshot, Timestamp};
+use crate::case::{Change, Event, Evidence, Ground, Meta, ObjectRef, Operation, Snapshot, Timestamp, Workload};
 use crate::diagnose::confidence::{AGREES, RAN_BEFORE, RUNS_NOW, ground};
+use crate::diagnose::rollout;
 use crate::diagnose::template::Template;
+use crate::quantity::Quantity;
 use crate::yaml::FieldPath;
 
 /// A former state of a workload that worked.
@@ -18,7 +21,7 @@ pub struct Healthy {
     pub template: Value,
     /// Why it counts as healthy.
     pub ground: Ground,
-    /// When the revision that follows it was rolled out.
+    /// When the revision of now was rolled out, or the one that followed this.
     pub replaced: Option<Timestamp>,
 }
 
@@ -42,21 +45,24 @@ pub enum Revert {
     Several { differences: Vec<Difference>, healthy: Healthy },
     /// Fields changed, but none that this failure blames.
     Unrelated { differences: Vec<Difference>, healthy: Healthy },
-    /// No earlier revision, or none that is known to have worked.
+    /// No earlier revision, or none that is known to have worked; or this one worked, too, so that the failure did not
+    /// come with its rollout.
     NoHistory,
 }
 
 /// What changed since the last healthy revision, judged by which fields the failure blames.
 ///
-/// `blamed` gets paths inside of the template. Annotations of the template do not count: a restart writes one.
+/// `blamed` gets paths inside of the template. Annotations that only mark a rollout do not count: a restart writes one.
 pub fn revert(evidence: &Evidence, workload: &ObjectRef, blamed: impl Fn(&FieldPath) -> bool) -> Revert {
     let snapshot = &evidence.snapshot;
     let (Some(template), Some(healthy)) = (Template::of(snapshot, workload), last_healthy(snapshot, workload)) else {
         return Revert::NoHistory;
     };
-    let annotations = FieldPath::keys(&["metadata", "annotations"]);
+    if rollout::worked(evidence, workload).is_some() {
+        return Revert::NoHistory;
+    }
     let mut differences = differences(&healthy.template, &template.value);
-    differences.retain(|d| !d.path.starts_with(&annotations));
+    differences.retain(|d| !is_a_mark(d));
     if !differences.iter().any(|d| blamed(&d.path)) {
         return if differences.is_empty() { Revert::NoHistory } else { Revert::Unrelated { differences, healthy } };
     }
@@ -65,6 +71,37 @@ pub fn revert(evidence: &Evidence, workload: &ObjectRef, blamed: impl Fn(&FieldP
     }
     let changes = differences.iter().map(|d| d.back(&template)).collect();
     Revert::Established { changes, differences, healthy }
+}
+
+/// An annotation that says when or from what a rollout was made. Any other may have an effect: `checksum/config` stands
+/// for a ConfigMap that changed, others switch injectors on and off.
+fn is_a_mark(difference: &Difference) -> bool {
+    const MARKS: [&str; 11] = [
+        "restart",
+        "redeploy",
+        "rollme",
+        "timestamp",
+        "deployed",
+        "updated-at",
+        "commit",
+        "git-sha",
+        "change-cause",
+        "version",
+        "build",
+    ];
+    let all = FieldPath::keys(&["metadata", "annotations"]);
+    let said =
+        |value: &Option<Value>| value.as_ref().and_then(Value::as_object).map(|map| map.keys().cloned().collect());
+    if !difference.path.starts_with(&all) {
+        return false;
+    }
+    // The map as a whole where one side has none of it.
+    let keys: Vec<String> = if difference.path == all {
+        said(&difference.old).or_else(|| said(&difference.new)).unwrap_or_default()
+    } else {
+        vec![difference.path.to_string()]
+    };
+    keys.iter().all(|key| MARKS.iter().any(|mark| key.to_lowercase().contains(mark)))
 }
 
 impl Difference {
@@ -90,6 +127,20 @@ impl std::fmt::Display for Difference {
     }
 }
 
+/// Whether no quantity among these changes grows: what asks for too much is not cured by asking for more.
+pub fn asks_no_more(changes: &[Change]) -> bool {
+    let grows = |c: &Change| match &c.operation {
+        Operation::Set { from, to } => Quantity::of(to) > Quantity::of(from),
+        _ => false,
+    };
+    !changes.iter().any(grows)
+}
+
+/// What a field of a workload's template was in its last healthy revision.
+pub fn was<'h>(healthy: &'h Healthy, workload: &ObjectRef, field: &FieldPath) -> Option<&'h Value> {
+    field.strip_prefix(&workload.template_path()?)?.get(&healthy.template)
+}
+
 /// The newest revision before the current one that is known to have worked.
 pub fn last_healthy(snapshot: &Snapshot, workload: &ObjectRef) -> Option<Healthy> {
     match workload.kind.as_str() {
@@ -103,20 +154,27 @@ pub fn last_healthy(snapshot: &Snapshot, workload: &ObjectRef) -> Option<Healthy
 fn of_deployment(snapshot: &Snapshot, workload: &ObjectRef) -> Option<Healthy> {
     let mut sets: Vec<_> = snapshot.children_of(workload).filter(|set| set.revision().is_some()).collect();
     sets.sort_by_key(|set| std::cmp::Reverse(set.revision()));
-    for pair in sets.windows(2) {
+    let ready = |set: &&Workload| set.status.ready_replicas.unwrap_or(0) > 0;
+    // While an older one still serves, those between it and the newest never took over.
+    let serves = sets.iter().skip(1).position(ready).unwrap_or(0);
+    for pair in sets.windows(2).skip(serves) {
         let (next, set) = (pair[0], pair[1]);
         let name = format!("revision {}", set.revision().unwrap_or_default());
         let ready = set.status.ready_replicas.unwrap_or(0);
-        let pods = |id: &ObjectRef| id.kind == "Pod" && id.name.starts_with(&format!("{}-", set.metadata.name));
+        let pods = |e: &Event| e.about.kind == "Pod" && e.about.name.starts_with(&format!("{}-", set.metadata.name));
         let ground = if ready > 0 {
             ground(RUNS_NOW, format!("{name} runs now with {ready} ready {}", if ready == 1 { "pod" } else { "pods" }))
-        } else if let Some(ground) = worked_before(snapshot, &name, workload, pods) {
+        } else if let Some(ground) =
+            worked_before(snapshot, &name, workload, pods, lived(&set.metadata, &next.metadata))
+        {
             ground
         } else {
             // One that failed, too, is passed over: the one before it may have worked.
             continue;
         };
-        let (template, replaced) = (without_hash(set.pod_template()), next.metadata.creation_timestamp);
+        // After a rollback the newest is an old object: then the time of the one that followed.
+        let replaced = next.metadata.creation_timestamp.max(sets[0].metadata.creation_timestamp);
+        let template = without_hash(set.pod_template());
         return Some(Healthy { name, template, ground, replaced });
     }
     None
@@ -134,12 +192,19 @@ fn of_controller_revisions(snapshot: &Snapshot, workload: &ObjectRef) -> Option<
     let replaced = revisions.iter().find(|r| r.metadata.name == current).and_then(|r| r.metadata.creation_timestamp);
     let former = revisions.iter().find(|r| r.metadata.name != current)?;
     let name = format!("ControllerRevision {}", former.metadata.name);
-    // A StatefulSet moves `currentRevision` only when a rollout is done: this one was.
-    let rolled_out = object.status.current_revision.as_deref() == Some(former.metadata.name.as_str());
-    let ground = if rolled_out {
+    // A StatefulSet moves `currentRevision` only when a rollout is done: this one was. But it begins with the first.
+    let is_named = object.status.current_revision.as_deref() == Some(former.metadata.name.as_str());
+    let lived =
+        revisions.iter().find(|r| r.metadata.name == current).and_then(|r| lived(&former.metadata, &r.metadata));
+    let ground = if is_named && (former.revision > 1 || lived.is_none_or(|lived| lived >= AN_ATTEMPT)) {
         ground(RUNS_NOW, format!("{name} is the last that was fully rolled out (status.currentRevision)"))
     } else {
-        worked_before(snapshot, &name, workload, |_| false)?
+        // Its pods had the names that those of now have: what was last seen before the change is theirs.
+        let pods = |e: &Event| {
+            let of_this = e.about.kind == "Pod" && e.about.name.starts_with(&format!("{}-", workload.name));
+            of_this && e.last.zip(replaced).is_some_and(|(last, replaced)| last <= replaced)
+        };
+        worked_before(snapshot, &name, workload, pods, lived)?
     };
     Some(Healthy { name, template: former.pod_template(), ground, replaced })
 }
@@ -154,19 +219,38 @@ fn of_cron_job(snapshot: &Snapshot, workload: &ObjectRef) -> Option<Healthy> {
     Some(Healthy { name, template, ground, replaced: job.status.completion_time })
 }
 
+/// What is replaced within this time was as likely an attempt that failed.
+const AN_ATTEMPT: SignedDuration = SignedDuration::from_mins(30);
+
+/// How long a revision was the newest, where the times tell: not after a rollback, which takes an old object again.
+fn lived(revision: &Meta, next: &Meta) -> Option<SignedDuration> {
+    let lived = next.creation_timestamp?.duration_since(revision.creation_timestamp?);
+    (lived > SignedDuration::ZERO).then_some(lived)
+}
+
 /// A revision that is scaled down: its pods are gone. It worked if nothing that is still recorded of it failed.
 fn worked_before(
     snapshot: &Snapshot,
     name: &str,
     workload: &ObjectRef,
-    is_its_pod: impl Fn(&ObjectRef) -> bool,
+    is_its_pod: impl Fn(&Event) -> bool,
+    lived: Option<SignedDuration>,
 ) -> Option<Ground> {
     let mut started = false;
-    for event in snapshot.events.iter().filter(|e| e.about.namespace == workload.namespace && is_its_pod(&e.about)) {
-        if matches!(event.reason.as_str(), "BackOff" | "Failed" | "FailedMount" | "FailedScheduling" | "Evicted") {
+    for event in snapshot.events.iter().filter(|e| e.about.namespace == workload.namespace && is_its_pod(e)) {
+        // One warning of a probe is a start, several are a probe that does not pass.
+        let failed = match event.reason.as_str() {
+            "BackOff" | "Failed" | "FailedMount" | "FailedScheduling" | "Evicted" => true,
+            "Unhealthy" => event.count >= 5,
+            _ => false,
+        };
+        if failed {
             return None;
         }
         started |= event.reason == "Started";
+    }
+    if !started && lived.is_some_and(|lived| lived < AN_ATTEMPT) {
+        return None;
     }
     Some(if started {
         ground(RAN_BEFORE + 10, format!("{name} started and shows no failure in the events that are left of it"))

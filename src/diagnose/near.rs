@@ -68,7 +68,37 @@ fn distance(wanted: &str, candidate: &str) -> Option<usize> {
     if digits(&a) != digits(&b) {
         return None;
     }
-    Some(strsim::damerau_levenshtein(&a, &b)).filter(|d| *d <= allowed)
+    Some(strsim::damerau_levenshtein(&a, &b)).filter(|d| *d <= allowed && !another_word(wanted, candidate))
+}
+
+/// Whether two names of as many words differ in a short one: `app-config` and `api-config` are two applications'.
+///
+/// Of a short word only a letter too many, too few, out of order or doubled is a slip. `uri` and `url` are one thing.
+fn another_word(wanted: &str, candidate: &str) -> bool {
+    let words = |name: &str| -> Vec<String> {
+        let words = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        words.map(str::to_lowercase).collect()
+    };
+    let (a, b) = (words(wanted), words(candidate));
+    if a.len() != b.len() {
+        return false;
+    }
+    a.iter().zip(&b).filter(|(a, b)| a != b).any(|(a, b)| {
+        let short = a.chars().count().max(b.chars().count()) <= SHORT_WORD;
+        let same = |x: &str, y: &str| matches!((x, y), ("uri", "url") | ("url", "uri"));
+        short && !same(a, b) && a.chars().count() == b.chars().count() && made_of(a) != made_of(b)
+    })
+}
+
+/// Words up to this length mean something else when one of their letters is another: `dev`, `prd`; `main`, `mail`.
+const SHORT_WORD: usize = 4;
+
+/// Its letters, each once: `sdd` and `ssd` are made of the same.
+fn made_of(word: &str) -> Vec<char> {
+    let mut letters: Vec<char> = word.chars().collect();
+    letters.sort_unstable();
+    letters.dedup();
+    letters
 }
 
 /// Lower case, without separators.
@@ -104,6 +134,16 @@ mod tests {
             nearest("backend", ["backends", "backend2s", "backendd"]),
             Near::Several(vec!["backendd".into(), "backends".into()])
         );
+    }
+
+    #[test]
+    fn another_short_word_is_another_thing() {
+        assert_eq!(nearest("app-config", ["api-config"]), Near::None);
+        assert_eq!(nearest("web-api", ["web-app"]), Near::None);
+        assert_eq!(nearest("mail-config", ["main-config"]), Near::None);
+        assert_eq!(nearest("apps-config", ["app-config"]), Near::One("app-config".into()));
+        assert_eq!(nearest("wbe-config", ["web-config"]), Near::One("web-config".into()));
+        assert_eq!(nearest("QUEUE_URI", ["QUEUE_URL"]), Near::One("QUEUE_URL".into()));
     }
 
     #[test]

@@ -47,8 +47,10 @@ impl Failure for ConfigMissing {
         let waiting = all(&evidence.snapshot);
         let of = |finding: &Finding| waiting.iter().find(|(f, _)| same(f, finding)).map(|(_, missing)| missing);
         let missing = of(first)?;
-        back(evidence, first, missing)
-            .or_else(|| near(evidence, missing))
+        let applied = !is_declared(evidence, missing);
+        applied
+            .then(|| back(evidence, first, missing).or_else(|| near(evidence, missing)))
+            .flatten()
             .or_else(|| Some(nothing_near(evidence, first, missing)))
     }
 }
@@ -344,14 +346,19 @@ fn changes(evidence: &Evidence, missing: &Missing, to: &str) -> Vec<Change> {
     changes
 }
 
-/// What exists instead, and whether the repository declares what is missing.
-fn nothing_near(evidence: &Evidence, finding: &Finding, missing: &Missing) -> Diagnosis {
-    let known = known(evidence, missing);
-    let declared = evidence.declared.iter().any(|d| {
+/// Whether the repository declares just what is missing: then no reference is wrong, and it only has to be applied.
+fn is_declared(evidence: &Evidence, missing: &Missing) -> bool {
+    evidence.declared.iter().any(|d| {
         declares(&d.id, missing)
             && d.id.name == missing.object.name
             && missing.key.as_ref().is_none_or(|key| d.keys.contains(key))
-    });
+    })
+}
+
+/// What exists instead, and whether the repository declares what is missing.
+fn nothing_near(evidence: &Evidence, finding: &Finding, missing: &Missing) -> Diagnosis {
+    let known = known(evidence, missing);
+    let declared = is_declared(evidence, missing);
     let why = if declared {
         "the repository declares it, and it has not reached the cluster".to_owned()
     } else {
@@ -549,6 +556,16 @@ mod tests {
                 "spec.template.spec.containers[name=app].env[name=DB].valueFrom.secretKeyRef.name: \"db-creds\" -> \"db-cred\""
             ]
         );
+    }
+
+    #[test]
+    fn what_the_repository_declares_is_awaited_not_renamed() {
+        let trial = Trial::of(&[web(&spec("web-confg", "db"), &waits(NO_MAP)), map("web-config", "{db: x}")]);
+        assert_eq!(trial.cure("config-missing").len(), 1);
+        let trial = trial.declares("ConfigMap", "web-confg", &["db"]);
+        assert!(trial.cure("config-missing").is_empty());
+        let diagnosis = trial.diagnose("config-missing").unwrap();
+        assert!(format!("{:?}", diagnosis.cure).contains("has not reached the cluster"), "{diagnosis:?}");
     }
 
     #[test]

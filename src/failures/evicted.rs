@@ -12,8 +12,9 @@ use crate::detect::{Claims, count, pod_ref};
 use crate::diagnose::confidence::{AGREES, REPEATED, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::raise::{Limit, Not};
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{next, person, rule, went_back};
+use crate::diagnose::{history, next, person, rule, went_back};
 use crate::failures::Failure;
+use crate::quantity::Quantity;
 use crate::review::policy::Policy;
 use crate::yaml::FieldPath;
 
@@ -267,8 +268,12 @@ impl<'e> Case<'e> {
         let fields = [Some(&limit.path), request.as_ref().map(|r| &r.path)];
         let blamed = |path: &FieldPath| fields.contains(&Some(&template.path(path)));
         let was = |was: &str| format!("{cause}; {was}");
-        went_back(self.evidence, workload, blamed, was, self.because(), self.grounds())
-            .or_else(|| self.raise(limit, request.as_ref(), &cause, policy))
+        // A limit that the last rollout raised is not put back: it is still too low.
+        let had_less = history::last_healthy(&self.evidence.snapshot, workload)
+            .and_then(|healthy| history::was(&healthy, workload, &limit.path).and_then(Quantity::of))
+            .is_some_and(|was| Some(was) <= Quantity::of(limit.value));
+        let back = || went_back(self.evidence, workload, blamed, was, self.because(), self.grounds());
+        (!had_less).then(back).flatten().or_else(|| self.raise(limit, request.as_ref(), &cause, policy))
     }
 
     fn raise(&self, limit: &Part<'_>, request: Option<&Part<'_>>, cause: &str, policy: &Policy) -> Option<Diagnosis> {
@@ -380,6 +385,15 @@ mod tests {
         assert_eq!(
             trial.cure("evicted"),
             ["spec.template.spec.containers[name=app].resources.limits.ephemeral-storage: \"16Mi\" -> \"1Gi\""]
+        );
+    }
+
+    #[test]
+    fn a_limit_that_the_last_rollout_raised_is_raised_further() {
+        let trial = trial(&spec("16Mi"), EXCEEDED, &[0, 1, 2, 3, 4], &[before(&spec("8Mi"))]);
+        assert_eq!(
+            trial.cure("evicted"),
+            ["spec.template.spec.containers[name=app].resources.limits.ephemeral-storage: \"16Mi\" -> \"32Mi\""]
         );
     }
 

@@ -11,7 +11,7 @@ use crate::diagnose::confidence::{ONE_CANDIDATE, STATUS_NAMES_IT, ground};
 use crate::diagnose::history::{self, Revert};
 use crate::diagnose::image::Image;
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{next, person, rule, went_back};
+use crate::diagnose::{next, person, rollout, rule, went_back};
 use crate::failures::Failure;
 use crate::review::policy::Policy;
 use crate::yaml::FieldPath;
@@ -350,7 +350,11 @@ impl<'e, 't> Pull<'e, 't> {
     fn no_such_image(&self) -> Diagnosis {
         let known = self.known_tags();
         let repository = self.repository();
-        let why = if self.parsed.digest.is_some() {
+        let worked = rollout::worked(self.evidence, &self.finding.workload);
+        let worked = worked.map(|said| format!("{said}: the image was there, and was taken away or replaced since"));
+        let why = if let Some(worked) = &worked {
+            worked.as_str()
+        } else if self.parsed.digest.is_some() {
             "the image is named by its digest, so another tag changes nothing, and no revision ran another digest"
         } else if known.is_empty() {
             "no other tag of it is known to have been pulled here; a registry may also hide a private image this way"

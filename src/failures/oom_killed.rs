@@ -7,7 +7,7 @@ use crate::detect::{Claims, Container, Instance, container_of, containers, count
 use crate::diagnose::confidence::{AGREES, REPEATED, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::raise::{Limit, Not};
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{next, person, rule, went_back};
+use crate::diagnose::{history, next, person, rule, went_back};
 use crate::failures::Failure;
 use crate::quantity::Quantity;
 use crate::review::policy::Policy;
@@ -34,17 +34,38 @@ impl Failure for OomKilled {
         let finding = evidence.incident.first();
         let template = Template::of(&evidence.snapshot, &finding.workload)?;
         let container = template.container(finding.container.as_deref()?)?;
-        let Some(limit) = container.get("resources.limits.memory") else { return Some(without_limit(evidence)) };
+        let given = given(evidence);
+        let Some(limit) = container.get("resources.limits.memory") else {
+            return Some(given.map_or_else(|| without_limit(evidence), |given| by_default(evidence, given)));
+        };
+        if let Some(given) = given.filter(|given| Quantity::of(given) != Quantity::of(limit.value)) {
+            return Some(given_otherwise(evidence, given, &limit));
+        }
         let memory = |path: &crate::yaml::FieldPath| {
             template.path(path).starts_with(&container.path) && path.to_string().ends_with("s.memory")
         };
         let cause = |was: &str| {
             format!("the memory limit {} is too low for what `{}` uses; {was}", limit.shown(), container.name())
         };
-        went_back(evidence, &finding.workload, memory, cause, because(evidence), said_by_status(evidence))
+        // A limit that the last rollout raised is not put back: it is still too low.
+        let back =
+            || went_back(evidence, &finding.workload, memory, cause, because(evidence), said_by_status(evidence));
+        had_more(evidence, &container, &limit)
+            .then(back)
+            .flatten()
             .or_else(|| heap_above_limit(evidence, &container, &limit))
             .or_else(|| raise(evidence, &container, &limit, policy))
     }
+}
+
+/// Whether the last healthy revision let the container have more, or whatever it took.
+fn had_more(evidence: &Evidence, container: &Part<'_>, limit: &Part<'_>) -> bool {
+    let workload = &evidence.incident.first().workload;
+    let Some(healthy) = history::last_healthy(&evidence.snapshot, workload) else { return false };
+    history::was(&healthy, workload, &limit.path).map_or_else(
+        || history::was(&healthy, workload, &container.path).is_some(),
+        |was| Quantity::of(was) > Quantity::of(limit.value),
+    )
 }
 
 fn is_oom(instance: &Instance<'_>) -> bool {
@@ -129,13 +150,63 @@ fn without_limit(evidence: &Evidence) -> Diagnosis {
     person(cause, because(evidence), said_by_status(evidence), why, next)
 }
 
+/// The limit with which the killed container ran: defaults of the namespace and webhooks change what the template says.
+fn given(evidence: &Evidence) -> Option<&Value> {
+    let container = container_of(&evidence.snapshot, evidence.incident.first())?;
+    let killed = container.instances.into_iter().find(is_oom)?;
+    killed.spec?.resources.limits.memory.as_ref()
+}
+
+/// A value of a manifest as a person writes it.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
+}
+
+/// The limit is a default of the namespace, or a webhook's: no line of the workload sets it.
+fn by_default(evidence: &Evidence, given: &Value) -> Diagnosis {
+    let finding = evidence.incident.first();
+    let (name, given) = (finding.container.as_deref().unwrap_or(""), plain(given));
+    let namespace = finding.workload.namespace.as_deref();
+    let here = evidence.snapshot.limit_ranges.iter().filter(|r| r.metadata.namespace.as_deref() == namespace);
+    let from = match here.map(|r| r.metadata.name.as_str()).collect::<Vec<_>>().as_slice() {
+        [] => "something on its way into the cluster".to_owned(),
+        ranges => format!("LimitRange {}", ranges.join(" or ")),
+    };
+    let cause =
+        format!("`{name}` sets no memory limit and gets {given} from {from}, which is too low for what it uses");
+    let why = "how much it needs is not in the evidence, and no line of its manifest says how much it gets".to_owned();
+    let next = vec![
+        next::list("limitrange -o yaml", namespace),
+        format!("set resources.limits.memory of `{name}` in {} above {given}", finding.workload),
+    ];
+    person(cause, because(evidence), said_by_status(evidence), why, next)
+}
+
+/// Something between Git and the node gave it another limit, and would do so with any other in Git.
+fn given_otherwise(evidence: &Evidence, given: &Value, limit: &Part<'_>) -> Diagnosis {
+    let finding = evidence.incident.first();
+    let (name, given) = (finding.container.as_deref().unwrap_or(""), plain(given));
+    let cause = format!("`{name}` runs with a memory limit of {given}, and its template says {}", limit.shown());
+    let why =
+        "a VerticalPodAutoscaler, a webhook or a person sets it in the pod: another value in Git may change nothing"
+            .to_owned();
+    let next = vec![
+        next::list("verticalpodautoscalers", finding.workload.namespace.as_deref()),
+        finding.pods.first().map_or_else(|| next::describe(&finding.workload), next::yaml),
+    ];
+    person(cause, because(evidence), said_by_status(evidence), why, next)
+}
+
 /// A runtime that is told to use more than it gets is the cause, not the limit.
 fn heap_above_limit(evidence: &Evidence, container: &Part<'_>, limit: &Part<'_>) -> Option<Diagnosis> {
     let bound = Quantity::of(limit.value)?;
     let words =
         container.value.get("env").into_iter().chain(container.value.get("args")).chain(container.value.get("command"));
     let words: String = words.map(Value::to_string).collect::<Vec<_>>().join(" ");
-    let (flag, heap) = heap_flag(&words)?;
+    if let Some(share) = heap_share(&words) {
+        return Some(heap_of_all(evidence, container, limit, share));
+    }
+    let (flag, heap) = heap_flag(&words).or_else(|| go_limit(container))?;
     if heap < bound {
         return None;
     }
@@ -147,6 +218,30 @@ fn heap_above_limit(evidence: &Evidence, container: &Part<'_>, limit: &Part<'_>)
         format!("or raise resources.limits.memory of `{}` above {heap}", container.name()),
     ];
     Some(person(cause, because(evidence), said_by_status(evidence), why, next))
+}
+
+/// `-XX:MaxRAMPercentage=95`, when it leaves too little for what is not heap: however high the limit is.
+fn heap_share(words: &str) -> Option<u32> {
+    const MOST: u32 = 85;
+    let (_, share) = words.split_once("-XX:MaxRAMPercentage=")?;
+    let digits: String = share.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok().filter(|share| *share > MOST)
+}
+
+fn heap_of_all(evidence: &Evidence, container: &Part<'_>, limit: &Part<'_>, share: u32) -> Diagnosis {
+    let flag = format!("-XX:MaxRAMPercentage={share}");
+    let cause = format!("`{flag}` gives the heap nearly all of the memory limit {}, whatever that is", limit.shown());
+    let why = "a higher limit makes the heap larger, too; the share is a decision about the application".to_owned();
+    let next = vec![format!("lower the share of `{}` to 75 or less, with room for what is not heap", container.name())];
+    person(cause, because(evidence), said_by_status(evidence), why, next)
+}
+
+/// `GOMEMLIMIT=512MiB` of Go: up to there it does not try hard to free memory.
+fn go_limit(container: &Part<'_>) -> Option<(String, Quantity)> {
+    let env = container.items("env");
+    let value = env.iter().find(|e| e.name() == "GOMEMLIMIT")?.get("value")?;
+    let limit = value.text()?;
+    Some((format!("GOMEMLIMIT={limit}"), Quantity::parse(limit.trim_end_matches('B'))?))
 }
 
 /// `-Xmx512m` of a JVM, `--max-old-space-size=512` (in `MiB`) of Node.
@@ -206,4 +301,73 @@ fn raise(evidence: &Evidence, container: &Part<'_>, limit: &Part<'_>, policy: &P
     let mut diagnosis = rule(cause, because(evidence), grounds, cure);
     diagnosis.unchecked.push("the real peak of memory use".to_owned());
     Some(diagnosis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{BEFORE, changes, deployment, object, pod, replica_set, taken, work};
+    use serde_json::json;
+
+    fn app(limit: &str, more: &Value) -> Value {
+        let mut app = json!({"name": "app", "image": "a:1", "resources": {"limits": {"memory": limit}}});
+        app.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"containers": [app]})
+    }
+
+    /// The template of now, the pod as it runs, and what the last healthy revision had.
+    fn killed(now: &Value, runs: &Value, before: Option<&Value>, more: &[Value]) -> Value {
+        let end = json!({"exitCode": 137, "reason": "OOMKilled", "startedAt": "2026-11-23T11:57:50Z", "finishedAt": "2026-11-23T11:58:00Z"});
+        let status = json!({"phase": "Running", "startTime": BEFORE, "containerStatuses": [{"name": "app", "restartCount": 6,
+            "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": end}}]});
+        let mut all = vec![taken(), deployment("web", now, &json!({})), replica_set("web", 2, 0, now, &json!({}))];
+        all.extend(before.map(|before| replica_set("web", 1, 0, before, &json!({}))));
+        all.push(pod("web-2", runs, &status));
+        all.extend_from_slice(more);
+        Value::from(all)
+    }
+
+    fn limit(all: &Value) -> Vec<String> {
+        changes(&work(ID.0, all, &[]).1)
+    }
+
+    fn cause(all: &Value) -> String {
+        work(ID.0, all, &[]).1.unwrap().cause
+    }
+
+    #[test]
+    fn a_limit_that_the_last_rollout_raised_is_raised_further_and_one_that_it_cut_comes_back() {
+        let path = "spec.template.spec.containers[name=app].resources.limits.memory";
+        let (low, high) = (app("64Mi", &json!({})), app("128Mi", &json!({})));
+        assert_eq!(limit(&killed(&high, &high, Some(&low), &[])), [format!("{path}: \"128Mi\" -> \"256Mi\"")]);
+        assert_eq!(
+            limit(&killed(&low, &low, Some(&app("500Mi", &json!({}))), &[])),
+            [format!("{path}: \"64Mi\" -> \"500Mi\"")]
+        );
+    }
+
+    #[test]
+    fn a_limit_that_is_not_the_templates_is_no_line_of_it() {
+        let all = killed(&app("512Mi", &json!({})), &app("128Mi", &json!({})), None, &[]);
+        assert!(limit(&all).is_empty());
+        assert!(cause(&all).contains("runs with a memory limit of 128Mi"));
+        let without = json!({"containers": [{"name": "app", "image": "a:1"}]});
+        let range = object("v1", "LimitRange", "defaults", &json!({"spec": {"limits": [{"type": "Container"}]}}));
+        let all = killed(&without, &app("128Mi", &json!({})), None, &[range]);
+        assert!(cause(&all).contains("gets 128Mi from LimitRange defaults"));
+    }
+
+    #[test]
+    fn a_runtime_that_takes_what_it_gets_is_not_given_more() {
+        for more in [
+            json!({"args": ["-XX:MaxRAMPercentage=95"]}),
+            json!({"env": [{"name": "GOMEMLIMIT", "value": "800MiB"}]}),
+            json!({"env": [{"name": "JAVA_OPTS", "value": "-Xmx1g"}]}),
+        ] {
+            let spec = app("512Mi", &more);
+            assert!(limit(&killed(&spec, &spec, None, &[])).is_empty(), "{more}");
+        }
+        let spec = app("512Mi", &json!({"args": ["-XX:MaxRAMPercentage=75"]}));
+        assert_eq!(limit(&killed(&spec, &spec, None, &[])).len(), 1);
+    }
 }

@@ -12,8 +12,9 @@ use crate::case::{
     Snapshot,
 };
 use crate::detect::{Claims, Container, container_of, containers, count, earliest, of_pods, pod_ref};
-use crate::diagnose::confidence::{AGREES, STATUS_NAMES_IT, ground};
+use crate::diagnose::confidence::{AGREES, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::probes::{FailingProbe, failing};
+use crate::diagnose::rollout::fell_back;
 use crate::diagnose::template::{Part, Template};
 use crate::diagnose::{next, person, rule, went_back};
 use crate::failures::Failure;
@@ -74,7 +75,8 @@ fn finding(container: &Container<'_>, failing: &FailingProbe<'_>) -> Finding {
         let times = count(usize::try_from(ends).unwrap_or(0), "time");
         format!("is killed by its {probe} probe, {times}{pods}: {met}")
     } else {
-        format!("never passes its {probe} probe{pods}: {met}")
+        let ever = if failing.instances.iter().any(|i| fell_back(i)) { "no longer" } else { "never" };
+        format!("{ever} passes its {probe} probe{pods}: {met}")
     };
     Finding {
         failure: ID,
@@ -169,11 +171,31 @@ fn back(facts: &Facts<'_>) -> Option<Diagnosis> {
     let field = facts.probe.path.clone();
     let blamed = |path: &FieldPath| facts.template.path(path).starts_with(&field);
     let cause = |was: &str| format!("{} {}; {was}", facts.subject(), facts.met());
-    let grounds = facts.grounds("the kubelet says which probe fails, and how");
+    let mut grounds = facts.grounds("the kubelet says which probe fails, and how");
+    if matches!(facts.met(), Met::Status(401 | 403 | 500..) | Met::NotServing) {
+        grounds.push(doubt(
+            40,
+            "the application says that it is not well: a probe that asks elsewhere may only not see it",
+        ));
+    }
     let workload = &facts.template.workload;
     let back = went_back(facts.evidence, workload, blamed, cause, facts.because(), grounds)?;
     let takes_away = |c: &Change| matches!(c.operation, Operation::Remove { .. }) && c.path == field;
-    (!back.changes().iter().any(takes_away)).then_some(back)
+    (!back.changes().iter().any(|c| takes_away(c) || less_patient(c))).then_some(back)
+}
+
+/// Whether a change lets a probe that fails fail sooner: what the last rollout gave it was still too little.
+fn less_patient(change: &Change) -> bool {
+    let path = change.path.to_string();
+    let is_of_time = ["timeoutSeconds", "failureThreshold", "periodSeconds", "initialDelaySeconds"];
+    let of_time = is_of_time.iter().any(|field| path.ends_with(field));
+    of_time
+        && match &change.operation {
+            Operation::Set { from, to } => to.as_i64() < from.as_i64(),
+            // Without it the default counts, which is no more than what anyone writes.
+            Operation::Remove { .. } => true,
+            Operation::Add { .. } => false,
+        }
 }
 
 /// The application speaks, or does not: what it says, and where to look.

@@ -7,7 +7,7 @@ use crate::detect::{Claims, FailedCreate, count, failed_creates};
 use crate::diagnose::changes::add;
 use crate::diagnose::confidence::{AGREES, REPEATED, STATUS_NAMES_IT, ground};
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{next, nodes, person, rule, went_back};
+use crate::diagnose::{history, next, nodes, person, rule, went_back};
 use crate::failures::Failure;
 use crate::quantity::Quantity;
 use crate::review::policy::Policy;
@@ -191,7 +191,7 @@ fn exceeded(evidence: &Evidence, failed: &FailedCreate, quota: &str, asked: &[As
         let blamed = |path: &FieldPath| counted.iter().any(|resource| nodes::is_of(path, resource));
         let was = |was: &str| format!("{cause}; {was}");
         let back = went_back(evidence, &failed.workload, blamed, was, because(evidence, failed), grounds(failed));
-        if let Some(back) = back.filter(|back| !back.changes().is_empty()) {
+        if let Some(back) = back.filter(|back| !back.changes().is_empty() && history::asks_no_more(back.changes())) {
             return noted(back, snapshot, &failed.workload, asked);
         }
     }

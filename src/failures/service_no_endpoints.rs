@@ -254,6 +254,15 @@ fn selector_grounds(evidence: &Evidence, service: &Service, workload: &Workload)
     } else if service.spec.selector.values().any(|value| value == name) {
         grounds.push(doubt(40, "the selector agrees with the Service's name: its workload may be missing"));
     }
+    let to_come = |d: &&crate::case::Declared| {
+        let makes_pods = matches!(d.id.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet");
+        makes_pods
+            && service.spec.selector.values().any(|value| *value == d.id.name)
+            && d.id.name != workload.metadata.name
+    };
+    if let Some(to_come) = evidence.declared.iter().find(to_come) {
+        grounds.push(doubt(60, format!("the repository declares {}, which may have these labels", to_come.id)));
+    }
     let others = selecting(&evidence.snapshot, service.metadata.namespace.as_deref(), &template_labels(workload));
     match others.first() {
         None => grounds.push(ground(AGREES, "no other Service selects it")),

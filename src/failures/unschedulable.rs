@@ -11,7 +11,7 @@ use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt,
 use crate::diagnose::near::{Near, listed, nearest};
 use crate::diagnose::nodes::{Demand, asked, demands, is_of, largest, request, values_of};
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{next, person, rule, went_back};
+use crate::diagnose::{history, next, person, rule, went_back};
 use crate::failures::{Failure, pvc_pending};
 use crate::quantity::Quantity;
 use crate::review::policy::Policy;
@@ -294,7 +294,7 @@ fn too_large(facts: &Facts<'_>) -> Option<Diagnosis> {
     let blamed = |path: &FieldPath| is_of(path, resource);
     let was = |was: &str| format!("{cause}; {was}");
     let back = went_back(facts.evidence, workload, blamed, was, because(), grounds.clone());
-    back.filter(|back| !back.changes().is_empty()).or_else(|| {
+    back.filter(|back| !back.changes().is_empty() && history::asks_no_more(back.changes())).or_else(|| {
         let most = amount(resource, most);
         let why = format!("no earlier revision says how much it needs; any value up to {most} would be a guess");
         Some(person(cause, because(), grounds, why, commands))
@@ -440,6 +440,13 @@ mod tests {
             [r#"spec.template.spec.containers[name=app].resources.requests.cpu: "20" -> "200m""#]
         );
         assert!(diagnosis.unwrap().confidence >= 80);
+    }
+
+    #[test]
+    fn a_request_that_the_last_rollout_lowered_does_not_go_back_up() {
+        let before = replica_set("web", 1, 1, &asks("40"), &json!({}));
+        let (_, diagnosis) = work(ID.0, &cluster(&asks("20"), CPU, &[before, node("a", &json!({}))]), &[]);
+        assert!(changes(&diagnosis).is_empty());
     }
 
     #[test]

@@ -17,10 +17,11 @@ pub fn scan(cases: &[Case], gaps: &[Gap], snapshot_taken: Timestamp) -> Value {
     value(&Scan::of(cases, gaps, snapshot_taken))
 }
 
-/// What `cure -o json` prints: the same, and what was published.
+/// What `cure -o json` prints: the same, every request word for word, and what was published of them.
 pub fn cure(cases: &[Case], gaps: &[Gap], snapshot_taken: Timestamp) -> Value {
+    let requests = cases.iter().filter_map(Asked::of).collect();
     let published = cases.iter().filter_map(Published::of).collect();
-    value(&CureResult { scan: Scan::of(cases, gaps, snapshot_taken), published })
+    value(&CureResult { scan: Scan::of(cases, gaps, snapshot_taken), requests, published })
 }
 
 fn value(of: &impl Serialize) -> Value {
@@ -41,6 +42,8 @@ struct Scan<'a> {
 struct CureResult<'a> {
     #[serde(flatten)]
     scan: Scan<'a>,
+    /// Of a dry run, too.
+    requests: Vec<Asked<'a>>,
     published: Vec<Published<'a>>,
 }
 
@@ -157,6 +160,45 @@ struct Reason<'a> {
 struct Warning<'a> {
     what: &'a str,
     why: &'a str,
+}
+
+/// A pull request or issue as the forge should hold it.
+#[derive(Serialize)]
+struct Asked<'a> {
+    incident: String,
+    kind: &'static str,
+    title: &'a str,
+    branch: Option<&'a str>,
+    draft: bool,
+    labels: &'a [String],
+    body: &'a str,
+}
+
+impl<'a> Asked<'a> {
+    fn of(case: &'a Case) -> Option<Self> {
+        let incident = tally::incident_id(&case.incident);
+        match case.request.as_ref()? {
+            Request::PullRequest(pull) => Some(Self {
+                incident,
+                kind: "pull-request",
+                title: &pull.title,
+                branch: Some(&pull.branch),
+                draft: pull.draft,
+                labels: &pull.labels,
+                body: &pull.body,
+            }),
+            Request::Issue(issue) => Some(Self {
+                incident,
+                kind: "issue",
+                title: &issue.title,
+                branch: None,
+                draft: false,
+                labels: &issue.labels,
+                body: &issue.body,
+            }),
+            Request::Nothing(_) => None,
+        }
+    }
 }
 
 #[derive(Serialize)]

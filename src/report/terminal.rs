@@ -64,7 +64,7 @@ fn gaps(gaps: &[Gap], pen: &Pen) -> Option<String> {
     let (shown, rest) = gaps.split_at(gaps.len().min(GAPS_SHOWN));
     let mut out: String = shown.iter().map(|gap| pen.warning(&format!("{}: {}", gap.what, gap.why))).collect();
     if !rest.is_empty() {
-        out += &pen.warning(&format!("{} more could not be read; `-o json` lists them all", rest.len()));
+        out += &pen.warning(&format!("{} more; `-o json` lists them all", rest.len()));
     }
     (!out.is_empty()).then_some(out)
 }
@@ -77,9 +77,9 @@ fn last(cases: &[Case], view: &View, pen: &Pen) -> String {
     let mut out = match (cases.is_empty(), view.gaps.len()) {
         (true, 0) => format!("No failures. {looked}.\n"),
         // Not a clean bill: what could not be read may fail.
-        (true, gaps) => format!("No failures found, but {}. {looked}.\n", unread(gaps)),
+        (true, gaps) => format!("No failures found, but see the {} above. {looked}.\n", warnings(gaps)),
         (false, 0) => format!("{}\n", summary(&tally)),
-        (false, gaps) => format!("{}\nNot all was looked at: {}.\n", summary(&tally), unread(gaps)),
+        (false, gaps) => format!("{}\nNot the whole picture: see the {} above.\n", summary(&tally), warnings(gaps)),
     };
     for (i, command) in view.next.iter().enumerate() {
         let lead = if i == 0 { "next:" } else { "     " };
@@ -88,8 +88,8 @@ fn last(cases: &[Case], view: &View, pen: &Pen) -> String {
     out
 }
 
-fn unread(gaps: usize) -> String {
-    if gaps == 1 { "1 thing could not be read".to_owned() } else { format!("{gaps} things could not be read") }
+fn warnings(gaps: usize) -> String {
+    if gaps == 1 { "warning".to_owned() } else { format!("{gaps} warnings") }
 }
 
 /// "11 failures in 10 incidents: 7 with a cure, 3 for a person."

@@ -167,6 +167,11 @@ impl FromStr for FieldPath {
                 if end == 0 {
                     return Err(PathError { what: "a key is empty", at: at(rest) });
                 }
+                // As other tools write them: `a\.b` and `"a.b"` would be other keys than were meant.
+                if let Some(quote) = rest[..end].find(['"', '\\']) {
+                    let what = "brackets were expected around such a key, [\"a.b/c\"],";
+                    return Err(PathError { what, at: at(rest) + quote });
+                }
                 steps.push(Step::Key(rest[..end].to_owned()));
                 rest = &rest[end..];
             } else {
@@ -240,7 +245,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_its_place() {
-        for text in ["a..b", "a.", "a[", "a[x]", "a[name=", "a]b[", "a[\"b]", "a[1]b", "a[=x]"] {
+        for text in ["a..b", "a.", "a[", "a[x]", "a[name=", "a]b[", "a[\"b]", "a[1]b", "a[=x]", "a\\.b", "a.\"b.c\""] {
             assert!(text.parse::<FieldPath>().is_err() || text == "a]b[", "{text}");
         }
     }

@@ -8,6 +8,7 @@
 //!
 //! A person closes one by its line `state:`, and merges a pull request by merging its branch.
 
+mod look;
 mod page;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+pub use self::look::Look;
 use self::page::{Front, Page, State};
 use super::Forge;
 use crate::adapters::git::{self, Author, Landed, NewCommit, Repo};
@@ -42,29 +44,67 @@ impl LocalForge {
     ///
     /// Where there is none, one is made from `source`, a folder of manifests or a work tree.
     pub fn open(dir: &Path, source: Option<&Path>, now: Timestamp) -> Result<Self> {
+        match (Self::find(dir, now)?, source) {
+            (Some(forge), _) => Ok(forge),
+            (None, Some(source)) => Self::make(dir, source, None, now),
+            (None, None) => bail!(
+                "{} holds no repository, and nothing was given to make one from\nHint: --repo PATH",
+                dir.display()
+            ),
+        }
+    }
+
+    /// The forge of a folder, if it has one. Looks, and makes nothing.
+    pub fn find(dir: &Path, now: Timestamp) -> Result<Option<Self>> {
         let shown = dir.display().to_string();
         if dir.join(".git").symlink_metadata().is_ok() {
             bail!(
                 "{shown} is a work tree; a folder of its own or a bare repository was expected\nHint: local:../forge"
             );
         }
+        if dir.symlink_metadata().is_ok() && !dir.is_dir() {
+            bail!("{shown} is a file, and a forge is a folder\nHint: local:./forge");
+        }
         let bare = dir.join("repo.git");
-        let repo = match (git::open_bare(dir)?, source) {
-            (Some(repo), _) => repo,
-            (None, _) if bare.symlink_metadata().is_ok_and(|meta| meta.is_symlink()) => {
+        let repo = match git::open_bare(dir)? {
+            Some(repo) => Some(repo),
+            None if bare.symlink_metadata().is_ok_and(|meta| meta.is_symlink()) => {
                 bail!(
                     "{shown}/repo.git is a symlink, and everything that is written stays in {shown}\nHint: give the folder that it leads to"
                 )
             }
-            (None, source) => match (git::open_bare(&bare)?, source) {
-                (Some(repo), _) => repo,
-                (None, Some(source)) => git::seed(&bare, source, now)?,
-                (None, None) => {
-                    bail!("{shown} holds no repository, and nothing was given to make one from\nHint: --repo PATH")
-                }
-            },
+            None => git::open_bare(&bare)?,
         };
-        Ok(Self { dir: dir.to_owned(), shown, repo, now })
+        if repo.is_none() && bare.symlink_metadata().is_ok() {
+            bail!(
+                "{shown}/repo.git is there, and is no bare repository\nHint: git clone --bare makes one; or give another folder"
+            );
+        }
+        Ok(repo.map(|repo| Self { dir: dir.to_owned(), shown, repo, now }))
+    }
+
+    /// Makes the forge of a folder, unless somebody else did meanwhile.
+    pub fn make(dir: &Path, source: &Path, rev: Option<&str>, now: Timestamp) -> Result<Self> {
+        let shown = dir.display();
+        if let (Ok(dir), Ok(source)) = (dir.canonicalize(), source.canonicalize())
+            && dir == source
+        {
+            bail!("{shown} is the repository itself; a folder of its own was expected\nHint: local:../forge");
+        }
+        // Looked at first: nothing is made when it cannot be read, and the forge may lie in the folder itself.
+        let origin = git::Origin::of(source, rev)?;
+        let hint = "Hint: --forge local:DIR takes any folder that can be written";
+        fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {shown}\n{hint}"))?;
+        let _lock = lock(dir).with_context(|| format!("cannot write in {shown}\n{hint}"))?;
+        if let Some(forge) = Self::find(dir, now)? {
+            return Ok(forge);
+        }
+        // Made aside and renamed: nobody ever sees half a repository.
+        let aside = tempfile::Builder::new().prefix(".repo.git.").tempdir_in(dir)?;
+        git::seed(&aside.path().join("repo.git"), &origin, now)?;
+        fs::rename(aside.path().join("repo.git"), dir.join("repo.git"))
+            .with_context(|| format!("cannot make the repository {shown}/repo.git"))?;
+        Self::find(dir, now)?.with_context(|| format!("{shown}/repo.git is not there after it was made"))
     }
 
     /// The repository that the branches are in.
@@ -74,10 +114,9 @@ impl LocalForge {
 
     /// One writer at a time, in this process and in others: looking and writing are one step.
     fn lock(&self) -> Result<File> {
-        let file = File::options().create(true).append(true).open(self.dir.join(".kubecure.lock"));
-        let file = file.with_context(|| format!("cannot write in {}", self.shown))?;
-        file.lock().with_context(|| format!("cannot lock {}", self.shown))?;
-        Ok(file)
+        lock(&self.dir).with_context(|| {
+            format!("cannot write in {}\nHint: --forge local:DIR takes any folder that can be written", self.shown)
+        })
     }
 
     fn folder(&self, kind: EntryKind) -> PathBuf {
@@ -298,6 +337,13 @@ impl LocalForge {
     }
 }
 
+/// Waits for the lock of a folder; it is held as long as the file is open.
+fn lock(dir: &Path) -> std::io::Result<File> {
+    let file = File::options().create(true).append(true).open(dir.join(".kubecure.lock"))?;
+    file.lock()?;
+    Ok(file)
+}
+
 impl Forge for LocalForge {
     fn history(&self) -> Result<History> {
         Ok(History { entries: self.entries()?.into_iter().map(|(_, entry)| entry).collect() })
@@ -397,7 +443,9 @@ fn numbered(folder: &Path) -> Result<BTreeMap<u64, PathBuf>> {
     };
     for entry in entries {
         let at = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
-        let number = at.file_name().and_then(|name| name.to_str()?.strip_suffix(".md")?.parse().ok());
+        let stem = at.file_name().and_then(|name| name.to_str()?.strip_suffix(".md"));
+        // `01.md` is a file of somebody else: two names would be one number.
+        let number = stem.and_then(|stem| stem.parse().ok().filter(|number: &u64| number.to_string() == stem));
         if let Some(number) = number {
             found.insert(number, at);
         }

@@ -1,55 +1,102 @@
 //! A folder in, a bare repository out: what `kubecure demo` and a local forge begin with.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
-use git2::{
-    FetchOptions, FileMode, Index, IndexEntry, IndexTime, Oid, Repository, RepositoryInitOptions, StatusOptions,
-};
+use anyhow::{Context, Result, anyhow, bail};
+use git2::{FileMode, Index, IndexEntry, IndexTime, Oid, Repository, RepositoryInitOptions, StatusOptions};
 
-use super::{Author, Repo, open_bare};
+use super::{Author, Repo, open, open_bare};
 use crate::adapters::folder::{self, Kind};
 use crate::case::Timestamp;
 
 const MAIN: &str = "refs/heads/main";
 
-/// Makes a bare repository with branch `main` from a folder.
-///
-/// When the folder is the top of a work tree without changes, its history becomes `main`. Otherwise `main` is one
-/// commit of all its files as they lie there.
-pub fn seed(bare: &Path, from: &Path, now: Timestamp) -> Result<Repo> {
-    // Listed first: nothing is made when the folder cannot be read.
-    let listing = folder::list(from)?;
+/// What a bare repository is made from.
+pub struct Origin {
+    shown: String,
+    what: What,
+}
+
+enum What {
+    /// A commit with its history.
+    Commit { of: Repository, id: Oid },
+    /// The files of a folder as they lie there.
+    Files(folder::Listing),
+}
+
+impl Origin {
+    /// Looks at a folder, and makes nothing.
+    ///
+    /// With a revision it is that commit. Without, when the folder is the top of a work tree without changes, it is
+    /// its last commit. Otherwise it is all its files as they lie there.
+    pub fn of(from: &Path, rev: Option<&str>) -> Result<Self> {
+        let shown = from.display().to_string();
+        if let Some(rev) = rev {
+            let repo = open(from)?;
+            if repo.inner.is_shallow() {
+                bail!(
+                    "{shown} is a shallow clone, and a branch needs the history of {rev:?}\nHint: git fetch --unshallow"
+                );
+            }
+            let id = repo.commit_id(Some(rev))?;
+            return Ok(Self { shown, what: What::Commit { of: repo.inner, id } });
+        }
+        let listing = folder::list(from)?;
+        let what = match clean_work_tree(from) {
+            Some((of, id)) => What::Commit { of, id },
+            None => What::Files(listing),
+        };
+        Ok(Self { shown, what })
+    }
+}
+
+/// Makes a bare repository whose branch `main` is what the origin says.
+pub fn seed(bare: &Path, origin: &Origin, now: Timestamp) -> Result<Repo> {
     let mut options = RepositoryInitOptions::new();
     options.bare(true).no_reinit(true).mkpath(true).external_template(false).initial_head("main");
     let repo = Repository::init_opts(bare, &options)
         .with_context(|| format!("cannot make the repository {}", bare.display()))?;
-    if let Some(source) = clean_work_tree(from) {
-        let url =
-            source.path().to_str().ok_or_else(|| anyhow!("the path of {} is not UTF-8", from.display()))?.to_owned();
-        let mut fetch = FetchOptions::new();
-        // FETCH_HEAD would keep the path of this machine.
-        fetch.update_fetchhead(false).download_tags(git2::AutotagOption::None);
-        repo.remote_anonymous(&url)?
-            .fetch(&[format!("+HEAD:{MAIN}")], Some(&mut fetch), None)
-            .with_context(|| format!("cannot fetch the history of {}", from.display()))?;
-    } else {
-        first_commit(&repo, &listing, now)?;
+    match &origin.what {
+        What::Commit { of, id } => {
+            copy(of, *id, &repo).with_context(|| format!("cannot copy the history of {}", origin.shown))?;
+            repo.reference(MAIN, *id, false, "kubecure")?;
+        }
+        What::Files(listing) => first_commit(&repo, listing, now)?,
     }
     drop(repo);
     open_bare(bare)?.ok_or_else(|| anyhow!("the repository {} is not there after it was made", bare.display()))
 }
 
-/// The repository of a folder, when the folder is exactly its last commit.
-fn clean_work_tree(from: &Path) -> Option<Repository> {
+/// Copies a commit and all that it stands on, and nothing else: no other branch, no tag, no path of this machine.
+fn copy(from: &Repository, id: Oid, to: &Repository) -> Result<()> {
+    let mut walk = from.revwalk()?;
+    walk.push(id)?;
+    let mut pack = from.packbuilder()?;
+    pack.insert_walk(&mut walk)?;
+    let odb = to.odb()?;
+    let mut writer = odb.packwriter()?;
+    let mut written = Ok(());
+    pack.foreach(|chunk| {
+        written = writer.write_all(chunk);
+        written.is_ok()
+    })
+    .ok();
+    written?;
+    writer.commit()?;
+    Ok(())
+}
+
+/// The repository of a folder and its last commit, when the folder is exactly that.
+fn clean_work_tree(from: &Path) -> Option<(Repository, Oid)> {
     let repo = Repository::open(from).ok()?;
     repo.workdir()?;
-    repo.head().ok()?.peel_to_commit().ok()?;
+    let id = repo.head().ok()?.peel_to_commit().ok()?.id();
     let mut options = StatusOptions::new();
     options.include_untracked(true).include_ignored(false).exclude_submodules(true);
     let clean = repo.statuses(Some(&mut options)).ok()?.is_empty();
-    (clean && !repo.is_shallow()).then_some(repo)
+    (clean && !repo.is_shallow()).then_some((repo, id))
 }
 
 fn first_commit(repo: &Repository, listing: &folder::Listing, now: Timestamp) -> Result<()> {

@@ -17,7 +17,7 @@ fn seeded(files: &[(&str, &str)]) -> (tempfile::TempDir, Repo) {
         fs::create_dir_all(at.parent().unwrap()).unwrap();
         fs::write(at, text).unwrap();
     }
-    let repo = seed(&dir.path().join("repo.git"), &dir.path().join("from"), now()).unwrap();
+    let repo = seed(&dir.path().join("repo.git"), &Origin::of(&dir.path().join("from"), None).unwrap(), now()).unwrap();
     (dir, repo)
 }
 
@@ -179,13 +179,16 @@ fn a_folder_is_committed_as_it_lies_there_and_twice_the_same() {
     fs::set_permissions(from.join("bin/run"), fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(from.join("latin.txt"), b"\xe9").unwrap();
     std::os::unix::fs::symlink("latin.txt", from.join("link")).unwrap();
-    let first = seed(&dir.path().join("1.git"), &from, now()).unwrap();
-    let second = seed(&dir.path().join("2.git"), &from, now()).unwrap();
+    let first = seed(&dir.path().join("1.git"), &Origin::of(&from, None).unwrap(), now()).unwrap();
+    let second = seed(&dir.path().join("2.git"), &Origin::of(&from, None).unwrap(), now()).unwrap();
     assert_eq!(first.tip("main").unwrap(), second.tip("main").unwrap());
     let tree = first.inner.find_commit(first.tip("main").unwrap().unwrap()).unwrap().tree().unwrap();
     let mode = |path: &str| tree.get_path(Path::new(path)).unwrap().filemode();
     assert_eq!((mode("bin/run"), mode("latin.txt"), mode("link")), (0o100_755, 0o100_644, 0o120_000));
-    assert!(seed(&dir.path().join("1.git"), &from, now()).is_err(), "an existing repository is never made anew");
+    assert!(
+        seed(&dir.path().join("1.git"), &Origin::of(&from, None).unwrap(), now()).is_err(),
+        "an existing repository is never made anew"
+    );
 }
 
 #[test]
@@ -203,14 +206,14 @@ fn a_clean_work_tree_brings_its_history_and_an_edited_one_its_files() {
     let head = inner.commit(Some("HEAD"), &ada, &ada, "first", &tree, &[]).unwrap();
     assert_eq!(open(&work.join("apps")).unwrap().prefix(), "apps");
 
-    let clean = seed(&dir.path().join("clean.git"), &work, now()).unwrap();
+    let clean = seed(&dir.path().join("clean.git"), &Origin::of(&work, None).unwrap(), now()).unwrap();
     assert_eq!(clean.tip("main").unwrap(), Some(head));
     assert_eq!(clean.base_branch().unwrap(), "main");
     let kept = fs::read_to_string(dir.path().join("clean.git/FETCH_HEAD")).unwrap_or_default();
     assert_eq!(kept, "", "no path of this machine stays in the repository");
 
     fs::write(work.join("apps/a.yaml"), "a: 7\n").unwrap();
-    let edited = seed(&dir.path().join("edited.git"), &work, now()).unwrap();
+    let edited = seed(&dir.path().join("edited.git"), &Origin::of(&work, None).unwrap(), now()).unwrap();
     assert_ne!(edited.tip("main").unwrap(), Some(head));
     assert_eq!(&*edited.manifests(None, "").unwrap().files["apps/a.yaml"], "a: 7\n");
 }

@@ -15,7 +15,7 @@ use crate::submit::FIX_TRAILER;
 /// The committer of every commit that KubeCure makes. With the trailer, the mark of our own.
 pub const EMAIL: &str = "bot@kubecure.io";
 /// All our branches begin with this.
-const BRANCHES: &str = "kubecure/";
+pub(super) const BRANCHES: &str = "kubecure/";
 /// So many commits of the base branch are searched for our trailer.
 const SEARCHED: usize = 20_000;
 
@@ -70,7 +70,7 @@ impl Landed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BranchCommit {
     pub id: String,
-    /// Name of its author.
+    /// Name of its author; of its committer, where a person rewrote a commit of ours.
     pub by: String,
     /// Whether KubeCure made it.
     pub ours: bool,
@@ -186,8 +186,15 @@ impl Repo {
         walk.take(1000)
             .map(|id| {
                 let commit = self.inner.find_commit(id?)?;
-                let by = String::from_utf8_lossy(commit.author().name_bytes()).to_string();
-                Ok(BranchCommit { id: commit.id().to_string(), by, ours: is_ours(&commit) })
+                let ours = is_ours(&commit);
+                // Who amends a commit of ours stays behind our name: the committer is who was there last.
+                let who = if commit.author().email_bytes() == EMAIL.as_bytes() && !ours {
+                    commit.committer()
+                } else {
+                    commit.author()
+                };
+                let by = String::from_utf8_lossy(who.name_bytes()).to_string();
+                Ok(BranchCommit { id: commit.id().to_string(), by, ours })
             })
             .collect()
     }

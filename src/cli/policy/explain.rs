@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::files::Files;
 use super::{BAD_INPUT, OK, Output, write_json, write_problems};
 use crate::case::{ObjectRef, Timestamp};
+use crate::cli::kind::known;
 use crate::review::policy::{Decision, KNOWN_FAILURES, Policies, Window};
 
 #[derive(Debug, Args)]
@@ -32,31 +33,13 @@ pub(super) struct ExplainArgs {
     output: Output,
 }
 
-/// The kinds that policies are mostly asked about, with kubectl's short names.
-const KINDS: &[(&str, &[&str])] = &[
-    ("Deployment", &["deploy", "deployments"]),
-    ("StatefulSet", &["sts", "statefulsets"]),
-    ("DaemonSet", &["ds", "daemonsets"]),
-    ("ReplicaSet", &["rs", "replicasets"]),
-    ("CronJob", &["cj", "cronjobs"]),
-    ("Job", &["jobs"]),
-    ("Pod", &["po", "pods"]),
-    ("Service", &["svc", "services"]),
-    ("Ingress", &["ing", "ingresses"]),
-    ("PersistentVolumeClaim", &["pvc", "persistentvolumeclaims"]),
-    ("HorizontalPodAutoscaler", &["hpa", "horizontalpodautoscalers"]),
-];
-
 fn kind_and_name(text: &str) -> Result<(String, String), String> {
     let (kind, name) = text.split_once('/').ok_or("a kind and a name were expected: deployment/web")?;
     if name.is_empty() || name.contains('/') {
         return Err("a kind and a name were expected: deployment/web".to_owned());
     }
-    let lower = kind.to_ascii_lowercase();
-    let known =
-        KINDS.iter().find(|(kind, short)| kind.to_ascii_lowercase() == lower || short.contains(&lower.as_str()));
-    match known {
-        Some((kind, _)) => Ok(((*kind).to_owned(), name.to_owned())),
+    match known(kind) {
+        Some(kind) => Ok((kind.to_owned(), name.to_owned())),
         // A custom resource: its kind is taken as it is written.
         None if kind.starts_with(|c: char| c.is_ascii_uppercase()) => Ok((kind.to_owned(), name.to_owned())),
         None => Err(format!("{kind} is no kind that is known; write a custom one as its manifest does: Rollout")),

@@ -4,7 +4,7 @@ use super::port::{passing, port_of};
 use super::{Facts, Met};
 use crate::case::{Cure, Diagnosis};
 use crate::diagnose::changes::{add, set};
-use crate::diagnose::confidence::{ONE_CANDIDATE, ground};
+use crate::diagnose::confidence::{ONE_CANDIDATE, doubt, ground};
 use crate::diagnose::probes::Probe;
 use crate::diagnose::rule;
 use crate::diagnose::template::Part;
@@ -24,6 +24,9 @@ pub(super) fn wrong_path(facts: &Facts<'_>) -> Option<Diagnosis> {
     let cause = format!("{} asks for {asked}, and the application serves no such path", facts.subject());
     let mut grounds = facts.grounds("the application answers with 404");
     grounds.push(ground(ONE_CANDIDATE, format!("its {} probe passes on the same port with {right}", probe.word())));
+    if facts.failing.probe == Probe::Readiness && right.contains("live") {
+        grounds.push(doubt(40, format!("{right} says that it lives, not that it is ready")));
+    }
     let change = set(&facts.template.workload, path.path.clone(), asked, *right);
     Some(facts.repair(cause, grounds, change, format!("probe {right}")))
 }

@@ -109,10 +109,22 @@ pub(super) fn wrong(facts: &Facts<'_>) -> Option<Diagnosis> {
     if declared(&facts.container).iter().any(|(name, _)| name.contains("metric") || name.contains("prom")) {
         grounds.push(doubt(40, format!("port {right} is declared for metrics")));
     }
+    if let Some(beside) = silent_beside(facts) {
+        grounds.push(doubt(40, format!("`{beside}` beside it declares no port, and may be meant to serve {number}")));
+    }
     grounds.extend(service_agrees(facts, number, right));
     let change = set(&facts.template.workload, port.path.clone(), port.value.clone(), right);
     let cure = Cure::Repair { changes: vec![change], help: format!("probe port {right}"), hold };
     Some(rule(cause, quotes, grounds, cure))
+}
+
+/// A container that stays, in the same pod and so at the same address, and declares no port: it may serve any. Injected
+/// ones are only in the pod.
+fn silent_beside<'e>(facts: &Facts<'e>) -> Option<&'e str> {
+    let pod = facts.failing.instances.first()?.pod;
+    let stays = pod.spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    let mut others = stays.chain(&pod.spec.containers).filter(|c| c.name != facts.name());
+    others.find(|c| c.ports.is_empty()).map(|c| c.name.as_str())
 }
 
 /// Ports on which the log says that the process listens, with the line.

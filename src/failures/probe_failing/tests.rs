@@ -178,3 +178,48 @@ fn a_late_answer_shows_a_longer_timeout_and_holds_it() {
     let (_, diagnosis) = work(ID.0, &cluster(&spec, &running(false), said, &[service]), &[]);
     assert!(matches!(diagnosis.unwrap().cure, Cure::Repair { hold: Some(_), .. }));
 }
+
+#[test]
+fn a_port_that_a_container_beside_it_may_serve_is_a_doubt() {
+    let mut all = spec(&one_port(), &json!({"readinessProbe": http(&4180.into(), "/ping")}));
+    all["containers"].as_array_mut().unwrap().push(json!({"name": "auth"}));
+    let (_, diagnosis) = work(ID.0, &cluster(&all, &running(false), REFUSED, &[]), &[]);
+    assert!(diagnosis.unwrap().confidence < 80);
+}
+
+#[test]
+fn a_probe_that_passed_before_is_no_longer_passed_and_its_port_is_right() {
+    let spec = spec(&one_port(), &json!({"readinessProbe": http(&8081.into(), "/ready")}));
+    let mut status = running(false);
+    status["conditions"] = json!([{"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-23T11:40:00Z"}]);
+    let (incident, diagnosis) = work(ID.0, &cluster(&spec, &status, REFUSED, &[]), &[]);
+    assert!(incident.first().symptom.starts_with("no longer passes its readiness probe"));
+    assert!(diagnosis.unwrap().confidence < 80);
+}
+
+#[test]
+fn patience_that_the_last_rollout_gave_is_not_taken_back() {
+    let said = "Readiness probe failed: Get \"http://10.0.0.1:8080/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+    let with = |seconds: i64| {
+        let mut probe = http(&8080.into(), "/");
+        probe["timeoutSeconds"] = seconds.into();
+        spec(&one_port(), &json!({"readinessProbe": probe}))
+    };
+    let healthy = replica_set("web", 1, 1, &with(1), &json!({}));
+    let (_, diagnosis) = work(ID.0, &cluster(&with(5), &running(false), said, &[healthy]), &[]);
+    assert_eq!(changes(&diagnosis), ["spec.template.spec.containers[name=app].readinessProbe.timeoutSeconds: 5 -> 10"]);
+}
+
+#[test]
+fn an_application_that_says_it_is_not_well_leaves_a_doubt_and_so_does_a_path_that_says_it_lives() {
+    let now = spec(&one_port(), &json!({"readinessProbe": http(&8080.into(), "/v2/ready")}));
+    let before = spec(&one_port(), &json!({"readinessProbe": http(&8080.into(), "/ready")}));
+    let healthy = replica_set("web", 1, 1, &before, &json!({}));
+    let said = "Readiness probe failed: HTTP probe failed with statuscode: 503";
+    let (_, diagnosis) = work(ID.0, &cluster(&now, &running(false), said, &[healthy]), &[]);
+    assert!(diagnosis.unwrap().confidence < 80);
+    let said = "Readiness probe failed: HTTP probe failed with statuscode: 404";
+    let probes = json!({"readinessProbe": http(&8080.into(), "/ready"), "livenessProbe": http(&8080.into(), "/livez")});
+    let (_, diagnosis) = work(ID.0, &cluster(&spec(&one_port(), &probes), &running(false), said, &[]), &[]);
+    assert!(diagnosis.unwrap().confidence < 80);
+}

@@ -58,7 +58,9 @@ impl Page {
     /// Reads a file; what is wrong with it, if something is.
     pub fn parse(kind: EntryKind, number: u64, text: String) -> Result<Self, String> {
         let (front, _) = split(&text).ok_or("front matter between two lines --- was expected at the top")?;
-        let front: Front = serde_saphyr::from_str(front).map_err(|error| one_line(&error.to_string()))?;
+        // The fence is a line, too: places are told as an editor counts them.
+        let front: Front =
+            serde_saphyr::from_str(&format!("\n{front}")).map_err(|error| one_line(&error.to_string()))?;
         if front.number != number {
             return Err(format!("its number is {}, but {number} is its name", front.number));
         }
@@ -167,7 +169,8 @@ fn list(values: &[String]) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim().to_owned()
+    let line = text.lines().next().unwrap_or_default().trim();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 #[cfg(test)]
