@@ -2,6 +2,7 @@
 
 pub mod cure;
 pub mod demo;
+pub mod doctor;
 pub mod edit;
 pub mod explain;
 pub mod output;
@@ -42,6 +43,8 @@ pub enum Verb {
     Explain(explain::ExplainArgs),
     /// Check, print or explain the policy of a repository
     Policy(policy::PolicyArgs),
+    /// Check that everything KubeCure needs is there, with the next step where it is not; writes nothing
+    Doctor(doctor::DoctorArgs),
     /// Watch the whole loop on an example, with nothing but this binary
     Demo(demo::DemoArgs),
     /// Print shell completions
@@ -58,6 +61,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
         Verb::Scan(args) => scan::run(args, out),
         Verb::Cure(args) => cure::run(args, out),
         Verb::Snapshot(args) => snapshot::run(args, out),
+        Verb::Doctor(args) => doctor::run(args, out),
         Verb::Demo(args) => demo::run(args, out),
         Verb::Edit(args) => edit::run(args, out).map_err(|e| CliError::usage(format!("{e:#}"))),
         Verb::Policy(args) => {

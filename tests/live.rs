@@ -8,7 +8,7 @@
 )]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -34,6 +34,12 @@ struct Behaviour {
     publishes_schema: bool,
     /// Whether every log is longer than anyone asks for.
     logs_much: bool,
+    /// Rights to write, and to read Secrets, that the account has although it needs none: `delete pods`.
+    too_much: Vec<&'static str>,
+    /// What its clock says; else that of the recording.
+    clock: Option<jiff::Timestamp>,
+    /// What it calls itself; else it does not accept the credentials.
+    version: &'static str,
 }
 
 struct Server {
@@ -88,6 +94,7 @@ impl Server {
             }
         }
         let taken = kubecure::adapters::snapshot::read(folder).unwrap().snapshot.taken;
+        let taken = behaviour.clock.unwrap_or(taken);
         let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&taken).unwrap();
         let busy = Mutex::new(behaviour.busy);
         let folder = folder.to_owned();
@@ -112,17 +119,25 @@ impl Server {
             if reader.read_line(&mut line).unwrap_or(0) == 0 {
                 return;
             }
-            let mut bare = false;
+            let (mut bare, mut length) = (false, 0);
             loop {
                 let mut header = String::new();
                 if reader.read_line(&mut header).unwrap_or(0) == 0 || header.trim().is_empty() {
                     break;
                 }
                 bare |= header.contains("PartialObjectMetadataList");
+                if let Some((name, value)) = header.split_once(':')
+                    && name.eq_ignore_ascii_case("content-length")
+                {
+                    length = value.trim().parse().unwrap();
+                }
             }
+            let mut question = vec![0; length];
+            reader.read_exact(&mut question).unwrap();
             self.asked.lock().unwrap().push(line.trim().to_owned());
             let (status, body) = match line.split(' ').collect::<Vec<_>>()[..] {
                 ["GET", target, _] => self.answer(target, bare),
+                ["POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", _] => self.review(&question),
                 _ => (405, "only GET".to_owned()),
             };
             let (date, length) = (&self.date, body.len());
@@ -136,6 +151,12 @@ impl Server {
     fn answer(&self, target: &str, bare: bool) -> (u16, String) {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let query: BTreeMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+        if path == "/version" {
+            return match self.behaviour.version {
+                "" => status(401, "Unauthorized"),
+                version => (200, json!({"major": "1", "gitVersion": version}).to_string()),
+            };
+        }
         if path.starts_with("/openapi/v3") {
             return if self.behaviour.publishes_schema { schema(path) } else { status(404, "not found") };
         }
@@ -152,6 +173,20 @@ impl Server {
             }
         }
         status(404, "the server could not find the requested resource")
+    }
+
+    /// Whether the account may do what it asks about: read all that is not forbidden, and write what is too much.
+    fn review(&self, question: &[u8]) -> (u16, String) {
+        let asked: Value = serde_json::from_slice(question).unwrap();
+        let asked = &asked["spec"]["resourceAttributes"];
+        let word = |key: &str| asked[key].as_str().unwrap().to_owned();
+        let (verb, subresource) = (word("verb"), word("subresource"));
+        let resource =
+            if subresource.is_empty() { word("resource") } else { format!("{}/{subresource}", word("resource")) };
+        let is_read = ["get", "list", "watch"].contains(&verb.as_str()) && resource != "secrets";
+        let allowed = (is_read && !self.behaviour.forbidden.contains(&resource.as_str()))
+            || self.behaviour.too_much.contains(&format!("{verb} {resource}").as_str());
+        (201, json!({"kind": "SelfSubjectAccessReview", "status": {"allowed": allowed}}).to_string())
     }
 
     fn list(&self, kind: &Kind, namespace: Option<&str>, query: &BTreeMap<&str, &str>, bare: bool) -> (u16, String) {
@@ -452,4 +487,137 @@ fn a_snapshot_that_is_written_is_scanned_the_same_and_holds_no_secret() {
         }
         assert!(dir.join("snapshot.yaml").exists() && !dir.join("ingresses.json").exists());
     }
+}
+
+/// What `doctor` says, and its exit code.
+fn doctor(config: &Path, repo: &Path, flags: &[&str]) -> (i32, Value) {
+    let output = live(&["doctor", "-o", "json"], config, repo).args(flags).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
+    assert!(!text.contains("not-a-secret"), "no token is ever printed: {text}");
+    (output.status.code().unwrap(), serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}")))
+}
+
+fn check<'v>(said: &'v Value, about: &str) -> (&'v str, String) {
+    let all = said["checks"].as_array().unwrap();
+    let found = all.iter().find(|check| check["check"] == about).unwrap_or_else(|| panic!("no {about}: {said:#}"));
+    let next: Vec<&str> = found["next"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    (found["state"].as_str().unwrap(), format!("{}\n{}", found["text"].as_str().unwrap(), next.join("\n")))
+}
+
+/// A folder with a manifest, committed.
+fn small_repo(folder: &Path) -> PathBuf {
+    let path = folder.join("repo");
+    let repo = git2::Repository::init_opts(&path, git2::RepositoryInitOptions::new().initial_head("main")).unwrap();
+    std::fs::copy(root().join("example-gitops-repo/apps/web/deployment.yaml"), path.join("web.yaml")).unwrap();
+    let mut index = repo.index().unwrap();
+    index.add_path(Path::new("web.yaml")).unwrap();
+    let tree = repo.find_tree(index.write_tree().unwrap()).unwrap();
+    let person = git2::Signature::now("A Person", "person@shop.example").unwrap();
+    repo.commit(Some("HEAD"), &person, &person, "first", &tree, &[]).unwrap();
+    path
+}
+
+#[test]
+fn doctor_finds_nothing_wrong_where_nothing_is_and_only_looks() {
+    let temp = tempfile::tempdir().unwrap();
+    let behaviour = Behaviour { clock: Some(jiff::Timestamp::now()), version: "v1.36.3", ..Behaviour::default() };
+    let (server, url) = Server::start(&shop().0, behaviour);
+    let config = kubeconfig(temp.path(), &url, "shop");
+    let (repo, forge) = (small_repo(temp.path()), temp.path().join("new/forge"));
+    let before = files(temp.path());
+    let (code, said) = doctor(&config, &repo, &["-A", "--forge", &format!("local:{}", forge.display())]);
+    assert_eq!((code, &said["warnings"], &said["failures"]), (0, &json!(0), &json!(0)), "{said:#}");
+    assert!(check(&said, "kubeconfig").1.contains("context test of "));
+    assert!(check(&said, "api server").1.contains("v1.36.3 answers; 1.23 to 1.36 are supported"));
+    assert!(check(&said, "rights").1.contains("all 23 kinds that are read, and logs, in all namespaces"));
+    assert!(check(&said, "repository").1.contains("base branch is main"));
+    assert_eq!(files(temp.path()), before, "nothing is made");
+    assert!(!forge.parent().unwrap().exists());
+    let asked = server.asked.lock().unwrap();
+    let posts = asked.iter().filter(|line| !line.starts_with("GET "));
+    assert!(posts.clone().count() > 0 && posts.clone().all(|line| line.contains("/selfsubjectaccessreviews ")));
+    assert!(asked.iter().all(|line| !line.contains("/pods") && !line.contains("/secrets")), "{asked:?}");
+}
+
+#[test]
+fn doctor_names_the_rule_that_is_missing_and_the_rights_that_are_too_many() {
+    let temp = tempfile::tempdir().unwrap();
+    let forbidden = vec!["events", "nodes", "pods/log"];
+    let too_much = vec!["delete pods", "get secrets", "create pods/exec"];
+    let behaviour = Behaviour {
+        forbidden,
+        too_much,
+        clock: Some(jiff::Timestamp::now()),
+        version: "v1.36.3",
+        ..Behaviour::default()
+    };
+    let (_, url) = Server::start(&shop().0, behaviour);
+    let config = kubeconfig(temp.path(), &url, "shop");
+    let repo = small_repo(temp.path());
+    let (code, said) = doctor(&config, &repo, &["-A"]);
+    let (state, text) = check(&said, "rights");
+    assert_eq!((code, state), (1, "fail"), "{text}");
+    for rule in ["  resources: [events, nodes]\n  verbs: [get, list, watch]", "  resources: [pods/log]\n  verbs: [get]"]
+    {
+        assert!(text.contains(rule), "{text}");
+    }
+    let (state, text) = check(&said, "least rights");
+    assert_eq!(state, "warn");
+    assert!(text.contains("may also delete pods; create pods/exec; get secrets"), "{text}");
+}
+
+#[test]
+fn doctor_tells_a_server_that_does_not_answer_from_one_that_refuses() {
+    let temp = tempfile::tempdir().unwrap();
+    let repo = small_repo(temp.path());
+    let (_, url) = Server::start(&shop().0, Behaviour::default());
+    let config = kubeconfig(temp.path(), &url, "shop");
+    let (code, said) = doctor(&config, &repo, &[]);
+    assert_eq!(code, 1);
+    assert!(check(&said, "api server").1.contains("does not accept the credentials"));
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = kubeconfig(temp.path(), &format!("http://{closed}"), "shop");
+    let (code, said) = doctor(&config, &repo, &[]);
+    assert_eq!((code, check(&said, "api server").0), (3, "fail"));
+    assert_eq!(check(&said, "manifests").0, "ok", "the rest is looked at all the same");
+    live(&["doctor", "-n", "a/b"], &config, &repo).assert().code(2);
+    live(&["doctor", "--forge", "hub"], &config, &repo).assert().code(2).stderr(contains("local:DIR was expected"));
+    let (code, said) = doctor(&temp.path().join("none"), &repo, &[]);
+    assert_eq!((code, check(&said, "kubeconfig").0), (1, "fail"));
+}
+
+#[test]
+fn doctor_names_an_old_server_a_wrong_clock_and_what_is_broken_in_git_and_forge() {
+    let temp = tempfile::tempdir().unwrap();
+    let (_, url) = Server::start(&shop().0, Behaviour { version: "v1.22.17", ..Behaviour::default() });
+    let config = kubeconfig(temp.path(), &url, "shop");
+    let (repo, forge) = (temp.path().join("plain"), temp.path().join("forge"));
+    std::fs::create_dir_all(repo.join(".kubecure")).unwrap();
+    std::fs::write(repo.join(".kubecure/policy.yaml"), "kind: HealingPolicy\nspec: {nonsense: 1}\n").unwrap();
+    std::fs::write(repo.join("broken.yaml"), "a: [1\n").unwrap();
+    let good = small_repo(temp.path());
+    let mut clone = git2::build::RepoBuilder::new();
+    clone.bare(true).clone(good.to_str().unwrap(), &forge.join("repo.git")).unwrap();
+    std::fs::create_dir_all(forge.join("pulls")).unwrap();
+    std::fs::write(forge.join("pulls/7.md"), "no front matter\n").unwrap();
+    let (code, said) = doctor(&config, &repo, &["--forge", &format!("local:{}", forge.display())]);
+    assert_eq!(code, 1);
+    for (about, state, text) in [
+        ("api server", "fail", "1.23 to 1.36 are supported"),
+        ("clock", "fail", "the API server"),
+        ("repository", "warn", "is in no Git repository"),
+        ("manifests", "fail", "no Kubernetes object"),
+        ("policy", "fail", "problem"),
+        ("forge", "fail", "pulls/7.md: front matter"),
+    ] {
+        let (is, says) = check(&said, about);
+        assert_eq!(is, state, "{about}: {says}");
+        assert!(says.contains(text), "{about}: {says}");
+    }
+    let bare = doctor(&config, &forge.join("repo.git"), &[]).1;
+    assert!(check(&bare, "repository").1.contains("it has no files to read; give --rev main"), "{bare:#}");
+    let empty = temp.path().join("empty.git");
+    git2::Repository::init_bare(&empty).unwrap();
+    let empty = doctor(&config, &empty, &[]).1;
+    assert!(check(&empty, "repository").1.contains("no base branch"), "{empty:#}");
 }

@@ -180,6 +180,100 @@ fn the_rights_are_to_read_what_is_read_and_nothing_more() {
     assert_eq!(binding["subjects"][0]["namespace"], account["metadata"]["namespace"]);
 }
 
+/// Every object of deploy/, with the name of its file.
+fn deployed() -> Vec<(String, serde_json::Value)> {
+    let mut all = Vec::new();
+    for path in files(&root().join("deploy"), "yaml") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let documents = kubecure::yaml::documents(&text).unwrap_or_else(|error| panic!("{}: {error}", name(&path)));
+        all.extend(documents.iter().map(|document| (name(&path), document.value())).filter(|(_, v)| !v.is_null()));
+    }
+    all
+}
+
+/// The pod that an object makes, if it makes any.
+fn pod_of(object: &serde_json::Value) -> Option<&serde_json::Value> {
+    ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec"].iter().find_map(|at| object.pointer(at))
+}
+
+#[test]
+fn what_is_deployed_has_no_rights_on_its_node() {
+    let mut pods = 0;
+    for (file, object) in deployed() {
+        assert!(object["apiVersion"].is_string() && object["kind"].is_string(), "{file}");
+        let kind = object["kind"].as_str().unwrap();
+        assert!(!["Secret", "Role", "RoleBinding", "Pod"].contains(&kind), "{file}: {kind}");
+        let is_role = kind.starts_with("ClusterRole") || kind == "ServiceAccount";
+        assert!(!is_role || file == "deploy/rbac.yaml", "{file}: rights stand in rbac.yaml, which is tested");
+        let Some(pod) = pod_of(&object) else { continue };
+        pods += 1;
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{file}");
+        assert!(pod["securityContext"]["runAsUser"].as_u64().unwrap() > 0, "{file}");
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{file}");
+        assert_eq!(pod["serviceAccountName"], rbac("ServiceAccount")[0]["metadata"]["name"], "{file}");
+        for of_host in ["hostNetwork", "hostPID", "hostIPC"] {
+            assert!(pod[of_host].is_null(), "{file}: {of_host}");
+        }
+        for volume in pod["volumes"].as_array().unwrap() {
+            assert!(volume["hostPath"].is_null(), "{file}: {volume}");
+        }
+        for container in pod["containers"].as_array().unwrap() {
+            let own = &container["securityContext"];
+            assert_eq!(own["capabilities"], serde_json::json!({"drop": ["ALL"]}), "{file}");
+            assert_eq!(
+                (&own["allowPrivilegeEscalation"], &own["readOnlyRootFilesystem"]),
+                (&false.into(), &true.into())
+            );
+            assert!(own["privileged"].is_null() && own["runAsUser"].is_null(), "{file}");
+            assert!(container["resources"]["requests"]["memory"].is_string(), "{file}: no requests");
+            let (_, tag) = container["image"].as_str().unwrap().rsplit_once(':').expect("an image has a tag");
+            assert!(tag != "latest" && !tag.contains('/'), "{file}: {}", container["image"]);
+            let words = container["args"].as_array().unwrap();
+            let words = words.iter().map(|word| word.as_str().unwrap());
+            let parsed = <kubecure::cli::Cli as clap::Parser>::try_parse_from(["kubecure"].into_iter().chain(words));
+            assert!(parsed.is_ok(), "{file}: {}", parsed.unwrap_err());
+        }
+    }
+    assert!(pods > 0);
+}
+
+#[test]
+fn everything_in_deploy_is_applied_by_its_kustomization_and_the_policy_selects_its_pods() {
+    let all = deployed();
+    let of = |kind: &str| &all.iter().find(|(_, object)| object["kind"] == kind).unwrap().1;
+    let mut listed: Vec<&str> =
+        of("Kustomization")["resources"].as_array().unwrap().iter().map(|file| file.as_str().unwrap()).collect();
+    listed.push("kustomization.yaml");
+    listed.sort_unstable();
+    let there: Vec<String> = files(&root().join("deploy"), "yaml")
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(listed, there);
+    let selected = of("NetworkPolicy")["spec"]["podSelector"]["matchLabels"].as_object().unwrap();
+    for (file, object) in all.iter().filter(|(_, object)| pod_of(object).is_some()) {
+        let template = object.pointer("/spec/jobTemplate/spec/template").unwrap_or(&object["spec"]["template"]);
+        for (label, value) in selected {
+            assert_eq!(&template["metadata"]["labels"][label], value, "{file}: the NetworkPolicy passes it by");
+        }
+    }
+}
+
+#[test]
+fn the_image_is_built_from_a_pinned_base_and_runs_as_nobody() {
+    let text = std::fs::read_to_string(root().join("deploy/Dockerfile")).unwrap();
+    let words = |start: &str| -> Vec<&str> {
+        text.lines().filter_map(|line| line.strip_prefix(start)?.split_whitespace().next()).collect()
+    };
+    let bases = words("FROM ");
+    assert_eq!(bases.last(), Some(&"scratch"));
+    for base in &bases[..bases.len() - 1] {
+        assert!(base.split_once(':').is_some_and(|(_, tag)| tag.starts_with(|c: char| c.is_ascii_digit())), "{base}");
+    }
+    let users = words("USER ");
+    assert!(users.last().unwrap().split(':').all(|id| id.parse::<u32>().unwrap() > 0), "{users:?}");
+}
+
 #[test]
 fn nothing_names_a_path_of_a_machine_or_is_left_to_do() {
     let machine = ["/ho", "/ro", "/Us"].map(|start| match start {

@@ -1,5 +1,8 @@
 //! A live cluster: what it shows, the end of a log, the schema that it publishes. Reads, and never writes.
 //!
+//! Every request is a GET but one: `doctor` asks the API server what this account may do (`rights.rs`), which is a POST
+//! and leaves nothing behind.
+//!
 //! Answers are read as text and go through the projection that recordings go through.
 
 mod access;
@@ -7,6 +10,7 @@ mod http;
 mod kinds;
 mod list;
 mod logs;
+mod rights;
 mod schema;
 
 use std::collections::HashMap;
@@ -24,6 +28,7 @@ use crate::case::{Snapshot, Timestamp};
 pub use kinds::{KINDS, Kind};
 pub use list::Listed;
 pub use logs::Logged;
+pub use rights::{Greeting, Right};
 
 /// Lists that are read at the same time.
 const AT_ONCE: usize = 4;
@@ -40,6 +45,8 @@ pub struct Cluster {
     client: kube::Client,
     /// Where it is, for errors.
     url: String,
+    /// What named it: a context of kubeconfig, or the pod's ServiceAccount.
+    named_by: String,
     /// Of the context that was chosen.
     namespace: String,
     /// Schemas that were read, by their paths.
@@ -55,7 +62,7 @@ impl fmt::Debug for Cluster {
 impl Cluster {
     /// Finds the cluster as kubectl does. Needs a runtime, and asks nothing yet.
     pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Self> {
-        let config = access::find(kubeconfig, context).await?;
+        let (config, named_by) = access::find(kubeconfig, context).await?;
         let (url, namespace) = (shown(&config.cluster_url), config.default_namespace.clone());
         let client = kube::Client::try_from(config).map_err(|error| {
             anyhow!(
@@ -63,7 +70,17 @@ impl Cluster {
                 http::root(&error)
             )
         })?;
-        Ok(Self { client, url, namespace, schemas: Mutex::default() })
+        Ok(Self { client, url, named_by, namespace, schemas: Mutex::default() })
+    }
+
+    /// Where it is, without credentials.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What named it: a context of kubeconfig, or the pod's ServiceAccount.
+    pub fn named_by(&self) -> &str {
+        &self.named_by
     }
 
     /// The namespace of the context; `default` if it names none.

@@ -63,7 +63,7 @@ pub(super) fn is_manifest(path: &str) -> bool {
 }
 
 /// Whether a path lies in the policy folder.
-pub(super) fn is_policy(path: &str) -> bool {
+pub fn is_policy(path: &str) -> bool {
     path.strip_prefix(POLICY_FOLDER).is_some_and(|rest| rest.starts_with('/'))
 }
 

@@ -28,11 +28,25 @@ pub struct Repo {
 
 /// Opens the repository that a folder belongs to: a work tree, a folder in one, or a bare repository.
 pub fn open(path: &Path) -> Result<Repo> {
+    let shown = path.display();
+    find(path)?.ok_or_else(|| {
+        anyhow!(
+            "{shown} is not in a Git repository; a work tree or a bare repository was expected\n\
+             Hint: give a folder of one, or read the files as they lie there, without a commit"
+        )
+    })
+}
+
+/// As [`open`]; `None` when the folder belongs to no repository.
+pub fn find(path: &Path) -> Result<Option<Repo>> {
     let shown = path.display().to_string();
-    let inner =
-        Repository::open_ext(path, RepositoryOpenFlags::empty(), &[] as &[&Path]).map_err(|e| explain(&e, &shown))?;
+    let inner = match Repository::open_ext(path, RepositoryOpenFlags::empty(), &[] as &[&Path]) {
+        Ok(inner) => inner,
+        Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
+        Err(error) => return Err(explain(&error, &shown)),
+    };
     let prefix = prefix_in(&inner, path);
-    Ok(Repo { inner, prefix, shown })
+    Ok(Some(Repo { inner, prefix, shown }))
 }
 
 /// Opens a bare repository at exactly this folder; `None` when there is none.
@@ -47,10 +61,6 @@ pub(super) fn open_bare(path: &Path) -> Result<Option<Repo>> {
 
 fn explain(error: &git2::Error, shown: &str) -> anyhow::Error {
     match error.code() {
-        ErrorCode::NotFound => anyhow!(
-            "{shown} is not in a Git repository; a work tree or a bare repository was expected\n\
-             Hint: give a folder of one, or read the files as they lie there, without a commit"
-        ),
         ErrorCode::Owner => anyhow!(
             "{shown} belongs to another user, so Git does not trust it\n\
              Hint: git config --global --add safe.directory '{shown}'"
@@ -71,6 +81,11 @@ impl Repo {
     /// The folder that was asked for, from the top of the work tree.
     pub fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// Whether it has no work tree.
+    pub fn is_bare(&self) -> bool {
+        self.inner.is_bare()
     }
 
     /// The branch that pull requests go to: where HEAD points, or the usual names.

@@ -71,7 +71,7 @@ pub fn run(args: &CureArgs, out: &mut dyn Write) -> Result<u8, CliError> {
             runtime.block_on(work(args, &incidents, &world, terms, &mut progress))?
         }
         Reading::Live(cluster, snapshot) => {
-            let world = Live::new(cluster, snapshot, sources, forge);
+            let world = Live::new(*cluster, snapshot, sources, forge);
             let cases = runtime.block_on(work(args, &incidents, &world, terms, &mut progress))?;
             gaps.extend(world.gaps());
             cases
@@ -128,17 +128,20 @@ fn open_forge(args: &CureArgs, now: Timestamp) -> Result<Option<LocalForge>, Cli
         return Err(CliError::usage("no forge was given, and pull requests need one")
             .hint("--forge local:DIR opens them in a folder, --dry-run only prints them"));
     };
-    let Some(dir) = name.strip_prefix("local:").filter(|dir| !dir.is_empty()) else {
-        return Err(
-            CliError::usage(format!("{name} is no forge; local:DIR was expected")).hint("--forge local:./forge")
-        );
-    };
-    let dir = PathBuf::from(dir);
+    let dir = forge_folder(name)?;
     // Only looking must not make a repository.
     if args.dry_run && !dir.exists() {
         return Ok(None);
     }
     LocalForge::open(&dir, Some(&args.world.repo), now).map(Some).map_err(bad_input)
+}
+
+/// The folder of `local:DIR`.
+pub(super) fn forge_folder(name: &str) -> Result<PathBuf, CliError> {
+    let dir = name.strip_prefix("local:").filter(|dir| !dir.is_empty());
+    dir.map(PathBuf::from).ok_or_else(|| {
+        CliError::usage(format!("{name} is no forge; local:DIR was expected")).hint("--forge local:./forge")
+    })
 }
 
 /// The base branch counts, not the folder: says so where they differ.

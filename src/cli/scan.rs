@@ -21,6 +21,9 @@ use crate::world::World;
 pub struct ScanArgs {
     #[command(flatten)]
     pub world: WorldArgs,
+    /// Exit with 0 when failures are found, too: for a job whose output counts, and that is no failure itself
+    #[arg(long)]
+    pub exit_zero: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -42,7 +45,7 @@ pub fn run(args: &ScanArgs, out: &mut dyn Write) -> Result<u8, CliError> {
             runtime.block_on(consider_all(&incidents, &world, terms, &mut progress))?
         }
         Reading::Live(cluster, snapshot) => {
-            let world = Live::new(cluster, snapshot, sources, None);
+            let world = Live::new(*cluster, snapshot, sources, None);
             let cases = runtime.block_on(consider_all(&incidents, &world, terms, &mut progress))?;
             gaps.extend(world.gaps());
             cases
@@ -55,7 +58,7 @@ pub fn run(args: &ScanArgs, out: &mut dyn Write) -> Result<u8, CliError> {
         Format::Text => text(args, &cases, &gaps, looked_at, &shown),
     };
     super::print(out, &text)?;
-    Ok(u8::from(!cases.is_empty()))
+    Ok(u8::from(!cases.is_empty() && !args.exit_zero))
 }
 
 async fn consider_all(

@@ -33,11 +33,17 @@ pub struct ClusterArgs {
 }
 
 impl ClusterArgs {
-    /// Finds the cluster; it is not asked yet.
-    pub async fn connect(&self) -> Result<Cluster, CliError> {
+    /// Refuses what can be no namespace.
+    pub fn check(&self) -> Result<(), CliError> {
         if let Some(name) = self.namespace.as_deref().filter(|name| !is_namespace(name)) {
             return Err(CliError::usage(format!("{name:?} is no name of a namespace")).hint("-A looks at all"));
         }
+        Ok(())
+    }
+
+    /// Finds the cluster; it is not asked yet.
+    pub async fn connect(&self) -> Result<Cluster, CliError> {
+        self.check()?;
         Cluster::connect(self.kubeconfig.as_deref(), self.context.as_deref()).await.map_err(bad_input)
     }
 
@@ -109,7 +115,7 @@ pub struct WorldArgs {
 /// The cluster as it was read: it is not asked twice for what it shows.
 pub enum Reading {
     Recorded(Box<Recording>),
-    Live(Cluster, Arc<Snapshot>),
+    Live(Box<Cluster>, Arc<Snapshot>),
 }
 
 impl Reading {
@@ -155,7 +161,7 @@ impl WorldArgs {
         let cluster = self.of.connect().await?;
         let shown = cluster.snapshot(&self.of.scope(&cluster)).await.map_err(no_answer)?;
         self.of.exists(&shown)?;
-        Ok(Reading::Live(cluster, Arc::new(shown)))
+        Ok(Reading::Live(Box::new(cluster), Arc::new(shown)))
     }
 
     /// Puts it together. `files` come from the repository, or from the forge that already has one.
@@ -215,7 +221,7 @@ fn policies(files: &RawFiles) -> Result<Policies, CliError> {
 }
 
 /// Files that are no YAML. Templates are not broken: they are another tool's, and one line says so.
-fn unreadable(sources: &Sources) -> Vec<Gap> {
+pub(super) fn unreadable(sources: &Sources) -> Vec<Gap> {
     let (mut gaps, mut templates) = (Vec::new(), Vec::new());
     for (path, file) in &sources.files {
         let Some(why) = &file.broken else { continue };

@@ -14,17 +14,22 @@ use crate::redact::Redactor;
 const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// Finds the cluster. Reads files, and asks nobody.
-pub(super) async fn find(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config> {
-    let mut config = match read(kubeconfig)? {
-        Some(found) => chosen(found, context).await?,
-        None if context.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => Config::incluster()
-            .map_err(|error| {
+/// Finds the cluster, and says what named it. Reads files, and asks nobody.
+pub(super) async fn find(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<(Config, String)> {
+    let (mut config, named_by) = match read(kubeconfig)? {
+        Some((found, files)) => {
+            let (config, context) = chosen(found, context).await?;
+            (config, format!("context {context} of {files}"))
+        }
+        None if context.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => {
+            let config = Config::incluster().map_err(|error| {
                 anyhow!(
                     "the pod's ServiceAccount cannot be used: {}\nHint: the pod needs automountServiceAccountToken",
                     root(&error)
                 )
-            })?,
+            })?;
+            (config, "the pod's ServiceAccount".to_owned())
+        }
         None => bail!(
             "no kubeconfig was found, so there is no cluster to look at\nHint: --kubeconfig FILE names one, KUBECONFIG and ~/.kube/config are looked at, and --snapshot DIR reads a recorded cluster"
         ),
@@ -35,11 +40,11 @@ pub(super) async fn find(kubeconfig: Option<&Path>, context: Option<&str>) -> Re
     config.reset_reader_on_write = true;
     // Its retries go on for minutes; ours know when to stop.
     config.default_retry = false;
-    Ok(config)
+    Ok((config, named_by))
 }
 
-/// The files that are there, merged as kubectl merges them; `None` when there is none.
-fn read(named: Option<&Path>) -> Result<Option<Kubeconfig>> {
+/// The files that are there, merged as kubectl merges them, and their names; `None` when there is none.
+fn read(named: Option<&Path>) -> Result<Option<(Kubeconfig, String)>> {
     let paths: Vec<PathBuf> = match named {
         Some(path) if !path.exists() => {
             bail!("there is no kubeconfig at {}\nHint: --kubeconfig names an existing file", path.display())
@@ -65,7 +70,8 @@ fn read(named: Option<&Path>) -> Result<Option<Kubeconfig>> {
             None => next,
         });
     }
-    Ok(merged)
+    let files: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    Ok(merged.map(|merged| (merged, files.join(" and "))))
 }
 
 /// `KUBECONFIG`, or the file in the home folder.
@@ -77,7 +83,8 @@ fn usual() -> Vec<PathBuf> {
     }
 }
 
-async fn chosen(kubeconfig: Kubeconfig, context: Option<&str>) -> Result<Config> {
+/// The context that was asked for, or the current one, with its name.
+async fn chosen(kubeconfig: Kubeconfig, context: Option<&str>) -> Result<(Config, String)> {
     let names: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
     let wanted = context.map(ToOwned::to_owned).or_else(|| kubeconfig.current_context.clone());
     let known = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
@@ -88,7 +95,8 @@ async fn chosen(kubeconfig: Kubeconfig, context: Option<&str>) -> Result<Config>
         bail!("kubeconfig has no context {wanted}\nHint: --context NAME chooses one; {known}");
     }
     let options = KubeConfigOptions { context: Some(wanted.clone()), ..KubeConfigOptions::default() };
-    Config::from_custom_kubeconfig(kubeconfig, &options).await.with_context(|| {
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.with_context(|| {
         format!("context {wanted} of kubeconfig cannot be used\nHint: `kubectl --context {wanted} config view --minify` shows what it says")
-    })
+    })?;
+    Ok((config, wanted))
 }

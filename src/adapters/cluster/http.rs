@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use http::header::{ACCEPT, DATE, RETRY_AFTER};
+use http::header::{ACCEPT, CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
@@ -67,10 +67,33 @@ impl Reply {
 impl Cluster {
     /// Asks for a path. An answer that refuses is an answer; only credentials that do not count are an error here.
     pub(super) async fn get(&self, path: &str, accept: &str, most: usize) -> Result<Reply> {
+        self.answer(path, most, || Request::get(path).header(ACCEPT, accept).body(Body::empty())).await
+    }
+
+    /// Asks a question that needs a body. Only for those that the API server answers and keeps nothing of.
+    pub(super) async fn put_question(&self, path: &str, body: &str, most: usize) -> Result<Reply> {
+        let json = "application/json";
+        let request = || {
+            Request::post(path)
+                .header(ACCEPT, json)
+                .header(CONTENT_TYPE, json)
+                .body(Body::from(body.as_bytes().to_vec()))
+        };
+        self.answer(path, most, request).await
+    }
+
+    /// Asks until the server is not busy.
+    async fn answer(
+        &self,
+        path: &str,
+        most: usize,
+        request: impl Fn() -> http::Result<Request<Body>>,
+    ) -> Result<Reply> {
         let mut tried = 0;
         loop {
             tried += 1;
-            let reply = self.ask(path, accept, most).await?;
+            let request = request().with_context(|| format!("{path} is no path of an API server"))?;
+            let reply = self.ask(request, most).await?;
             match reply {
                 (_, reply) if reply.status == StatusCode::UNAUTHORIZED => {
                     bail!(
@@ -88,9 +111,8 @@ impl Cluster {
         }
     }
 
-    async fn ask(&self, path: &str, accept: &str, most: usize) -> Result<(HeaderMap, Reply)> {
-        let request = Request::get(path).header(ACCEPT, accept).body(Body::empty());
-        let request = request.with_context(|| format!("{path} is no path of an API server"))?;
+    /// Asks once. An error is that nobody answered.
+    pub(super) async fn ask(&self, request: Request<Body>, most: usize) -> Result<(HeaderMap, Reply)> {
         let response = self.client.send(request).await.map_err(|error| self.unreachable(&error))?;
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, most).collect().await.map_err(|error| self.unreachable(error.as_ref()))?;

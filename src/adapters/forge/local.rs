@@ -8,6 +8,7 @@
 //!
 //! A person closes one by its line `state:`, and merges a pull request by merging its branch.
 
+mod look;
 mod page;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+pub use self::look::Look;
 use self::page::{Front, Page, State};
 use super::Forge;
 use crate::adapters::git::{self, Author, Landed, NewCommit, Repo};
