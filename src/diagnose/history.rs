@@ -228,6 +228,12 @@ fn lived(revision: &Meta, next: &Meta) -> Option<SignedDuration> {
     (lived > SignedDuration::ZERO).then_some(lived)
 }
 
+/// Whether a run was made from the template that its CronJob has now.
+pub fn is_made_from(job: &Workload, cron_job: &Workload) -> bool {
+    let (then, now) = (without_job_labels(job.pod_template()), cron_job.pod_template());
+    !then.is_object() || differences(&then, &now).iter().all(is_a_mark)
+}
+
 /// A revision that is scaled down: its pods are gone. It worked if nothing that is still recorded of it failed.
 fn worked_before(
     snapshot: &Snapshot,

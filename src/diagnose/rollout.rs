@@ -3,12 +3,15 @@
 //! A template that runs elsewhere, or ran until lately, is not the cause by itself: then going back cures nothing, and
 //! a failure that shows only in pods of a former template may be cured already.
 
-use jiff::SignedDuration;
+use std::sync::LazyLock;
 
-use crate::case::{Diagnosis, Evidence, Finding, ObjectRef, Pod, Snapshot, Timestamp};
+use jiff::SignedDuration;
+use regex::Regex;
+
+use crate::case::{Change, Diagnosis, Evidence, Finding, ObjectRef, Operation, Pod, Snapshot, Timestamp};
 use crate::detect::{Instance, container_of, of_pods};
-use crate::diagnose::confidence::{STATUS_NAMES_IT, doubt, ground};
-use crate::diagnose::history::Healthy;
+use crate::diagnose::confidence::{STATUS_NAMES_IT, confidence, doubt, ground};
+use crate::diagnose::history::{self, Healthy};
 use crate::diagnose::{next, person};
 
 /// A container that runs for so long has got over its start.
@@ -43,8 +46,41 @@ pub fn is_current(snapshot: &Snapshot, workload: &ObjectRef, pod: &Pod) -> bool 
             let newest = snapshot.revisions.iter().filter(|r| owned(&r.metadata)).max_by_key(|r| r.revision);
             newest.zip(revision).is_none_or(|(newest, own)| newest.metadata.name.ends_with(own.as_str()))
         }
+        "CronJob" => {
+            let job = pod.metadata.controller();
+            let job = job.and_then(|job| snapshot.children_of(workload).find(|j| j.metadata.name == job.name));
+            job.zip(snapshot.workload(workload)).is_none_or(|(job, now)| history::is_made_from(job, now))
+        }
         _ => true,
     }
+}
+
+/// How programs complain of another one.
+static AWAY: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r"(?i)connection (?:refused|reset|timed out)|i/o timeout|ETIMEDOUT|ECONNREFUSED|ECONNRESET|no route to host|network is unreachable|too many (?:connections|clients)|deadline exceeded|server is (?:starting|shutting)|is not (?:yet )?available",
+    )
+    .expect("a constant pattern")
+});
+
+/// A revert, with a doubt where the program complains of another one that does not answer: that may be away by itself,
+/// unless what changed is what the complaint speaks of.
+pub fn unless_another_is_away(mut back: Diagnosis, complaint: Option<&str>) -> Diagnosis {
+    let Some(complaint) = complaint.filter(|line| AWAY.is_match(line)) else { return back };
+    let is_told = |change: &Change| match &change.operation {
+        Operation::Set { from, .. } | Operation::Remove { from } => {
+            let text = from.to_string();
+            let mut words = text.split(|c: char| !c.is_alphanumeric() && !"-._".contains(c));
+            words.any(|word| word.len() > 3 && complaint.contains(word))
+        }
+        Operation::Add { .. } => false,
+    };
+    if !back.changes().is_empty() && !back.changes().iter().any(is_told) {
+        back.grounds
+            .push(doubt(40, "it complains of another program that does not answer, which may be away by itself"));
+        back.confidence = confidence(&back.grounds);
+    }
+    back
 }
 
 /// Pods of the workload by the names that a finding has of them.
@@ -63,10 +99,14 @@ pub fn outdated(evidence: &Evidence) -> Option<Diagnosis> {
     }
     let name = &pods[0].metadata.name;
     let cause = format!("pod {name} was made from a former template of {}, which has changed since", finding.workload);
-    let why = "the rollout has not reached what fails; whether the template of now would is not to be seen".to_owned();
+    let why =
+        "what fails is not made from the template of now, and whether that would fail is not to be seen".to_owned();
     let (kind, id) = (finding.workload.kind.to_lowercase(), &finding.workload);
     let flag = next::flag(id.namespace.as_deref());
-    let mut commands = vec![format!("kubectl rollout status {kind} {}{flag}", id.name)];
+    let mut commands = match id.kind.as_str() {
+        "CronJob" => vec![format!("kubectl create job {0}-again --from=cronjob/{0}{flag}   # a run of now", id.name)],
+        _ => vec![format!("kubectl rollout status {kind} {}{flag}", id.name)],
+    };
     if id.kind == "StatefulSet" {
         // It waits for a broken pod before it replaces that.
         commands.push(format!("kubectl delete pod {name}{flag}   # it comes back from the template of now"));
@@ -75,7 +115,7 @@ pub fn outdated(evidence: &Evidence) -> Option<Diagnosis> {
         use crate::case::ItemSource::{ContainerStatus, Event, Status};
         matches!(&item.source, ContainerStatus { .. } | Status(_) | Event { .. })
     };
-    let grounds = vec![ground(STATUS_NAMES_IT, format!("{name} has the label of a former revision"))];
+    let grounds = vec![ground(STATUS_NAMES_IT, format!("{name} belongs to a former revision"))];
     Some(person(cause, vec![evidence.quote_item(told)], grounds, why, commands))
 }
 
@@ -217,6 +257,39 @@ mod tests {
         broken["metadata"]["ownerReferences"][0]["kind"] = "StatefulSet".into();
         let (_, diagnosis) = work("image-pull", &json!([taken(), set, broken]), &[]);
         assert!(matches!(diagnosis.unwrap().cure, Cure::Person(Declined::NeedsPerson { .. })));
+    }
+
+    #[test]
+    fn a_run_of_a_cron_job_from_before_its_last_change_says_nothing_about_that() {
+        let template = |image: &str| json!({"spec": of(image)});
+        let cron = |image: &str| {
+            object(
+                "batch/v1",
+                "CronJob",
+                "report",
+                &json!({"spec": {"jobTemplate": {"spec": {"template": template(image)}}}}),
+            )
+        };
+        let owned = |kind: &str, name: &str| json!([{"apiVersion": "batch/v1", "kind": kind, "name": name, "controller": true}]);
+        let run = |name: &str, image: &str, status: &Value| {
+            object(
+                "batch/v1",
+                "Job",
+                name,
+                &json!({"metadata": {"ownerReferences": owned("CronJob", "report")},
+                "spec": {"template": template(image)}, "status": status}),
+            )
+        };
+        let done = at(
+            run("report-1", "a:0", &json!({"conditions": [{"type": "Complete", "status": "True"}]})),
+            "creationTimestamp",
+            "2026-11-22T11:00:00Z",
+        );
+        let mut broken = pod("report-2", &of("a:1"), &no_image("a:1"));
+        broken["metadata"]["ownerReferences"] = owned("Job", "report-2");
+        let all = |now: &str| json!([taken(), cron(now), done, run("report-2", "a:1", &json!({"active": 1})), broken]);
+        assert_eq!(changes(&work("image-pull", &all("a:1"), &[]).1).len(), 1);
+        assert!(changes(&work("image-pull", &all("a:2"), &[]).1).is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::detect::{
 };
 use crate::diagnose::confidence::{LOG_NAMES_IT, REPEATED, STATUS_NAMES_IT, ground};
 use crate::diagnose::template::{Part, Template};
-use crate::diagnose::{environment, logs, next, person, went_back};
+use crate::diagnose::{environment, logs, next, person, rollout, went_back};
 use crate::failures::Failure;
 use crate::review::policy::Policy;
 use crate::yaml::FieldPath;
@@ -168,7 +168,8 @@ impl Crash {
         let says = self.complaint.as_deref().map(logs::message);
         let says = says.map_or_else(|| exit(self.exit_code), |said| format!("its log says: {said}"));
         let cause = |was: &str| format!("`{}` crashes since the last rollout, and {says}; {was}", self.container);
-        went_back(evidence, &template.workload, blamed, cause, self.because(evidence), self.grounds())
+        let back = went_back(evidence, &template.workload, blamed, cause, self.because(evidence), self.grounds())?;
+        Some(rollout::unless_another_is_away(back, self.complaint.as_deref()))
     }
 
     /// The cause is plain, and not a field of a manifest.
@@ -267,6 +268,17 @@ mod tests {
             assert_eq!(trial.findings(), ["crash-loop Deployment shop/web [app]"]);
             assert_eq!(trial.cure("crash-loop"), [format!("spec.template.spec.containers[name=app].{change}")]);
         }
+    }
+
+    #[test]
+    fn another_program_that_is_away_is_a_doubt_unless_the_change_speaks_of_it() {
+        let sure = |now: &str, old: &str| {
+            let trial = Trial::of(&[web(&spec(now), &crashing("app", 5, ERROR)), before(&spec(old))]);
+            let refused = "fatal: dial tcp 10.0.0.5:5432: connect: connection refused";
+            trial.log("web-2-a", "app", refused).diagnose("crash-loop").unwrap().confidence
+        };
+        assert!(sure("env: [{name: MODE, value: b}]", "env: [{name: MODE, value: a}]") < 80);
+        assert!(sure("env: [{name: DB, value: '10.0.0.5:5432'}]", "env: [{name: DB, value: '10.0.0.4:5432'}]") >= 80);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::detect::Claims;
 use crate::diagnose::assemble::newest_pods;
 use crate::diagnose::confidence::{AGREES, LOG_NAMES_IT, STATUS_NAMES_IT, ground};
 use crate::diagnose::template::Template;
-use crate::diagnose::{MADE_ANEW, environment, logs, next, person, went_back};
+use crate::diagnose::{MADE_ANEW, environment, logs, next, person, rollout, went_back};
 use crate::failures::Failure;
 use crate::failures::crash_loop::{BLAMED, exit};
 use crate::review::policy::Policy;
@@ -190,6 +190,7 @@ impl<'e> Run<'e> {
         let cause = |was: &str| format!("runs fail since the manifest changed{says}; {was}");
         let back = went_back(self.evidence, &self.finding.workload, blamed, cause, self.because(), self.grounds())
             .filter(|d| !d.changes().is_empty());
+        let back = back.map(|back| rollout::unless_another_is_away(back, self.complaint.as_deref()));
         back.map(|diagnosis| self.with_notes(diagnosis))
     }
 
