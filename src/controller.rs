@@ -17,12 +17,12 @@ use futures::stream::FuturesUnordered;
 use jiff::SignedDuration;
 use tracing::{debug, info, warn};
 
-use self::agenda::{Agenda, Outcome, Sighting, Standing, mark};
+use self::agenda::{AT_ONCE, Agenda, Outcome, Pace, Sighting, Standing, mark};
+use self::settle::settle;
 use crate::case::{Case, Incident, ObjectRef, Request, Snapshot, Timestamp};
 use crate::cure::cure;
 use crate::detect::detect;
-use crate::report::log::Log;
-use crate::report::{Journal, plain, tally};
+use crate::report::{Journal, Reader, plain};
 use crate::review::means_later;
 use crate::review::policy::Policies;
 use crate::settings::Terms;
@@ -42,6 +42,9 @@ const SYNC: SignedDuration = SignedDuration::from_secs(60);
 #[expect(async_fn_in_trait, reason = "used through generics in one crate; no caller needs to name the futures")]
 pub trait Station {
     type World: World;
+    type Reader<'s>: Reader
+    where
+        Self: 's;
 
     fn now(&self) -> Timestamp;
 
@@ -61,6 +64,26 @@ pub trait Station {
 
     /// The world in which one incident is worked.
     fn world(&self, snapshot: Arc<Snapshot>, ground: &Ground) -> Result<Self::World>;
+
+    /// Whether this process works what it finds. One that follows another only keeps watching.
+    fn leads(&self) -> bool;
+
+    /// Who reads along while an incident is worked.
+    fn reader(&self) -> Self::Reader<'_>;
+
+    /// Takes note of what the loop sees and does. Nothing in the loop depends on it.
+    fn told(&self, news: News<'_>);
+}
+
+/// What the loop sees and does.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'n> {
+    /// This fails now.
+    Looked(&'n [Incident]),
+    /// A look is over. `waits` is how long the oldest incident could have been worked by now.
+    Turned { standing: Standing, took: SignedDuration, waits: Option<SignedDuration> },
+    /// The work on an incident is over.
+    Worked(Outcome),
 }
 
 /// Why the loop woke.
@@ -77,6 +100,8 @@ pub enum Woken {
 pub struct Ground {
     pub sources: Arc<crate::case::Sources>,
     pub policies: Policies,
+    /// Why the policy of this commit is not in force, if it is not: `policies` are then the last good ones.
+    pub invalid: Option<String>,
 }
 
 /// How the loop is run.
@@ -150,20 +175,20 @@ async fn work(
     ground: Arc<Ground>,
     incident: Incident,
 ) -> (Incident, Outcome) {
-    let mut log = Log;
+    let mut reader = station.reader();
     let worked = async {
         let world = station.world(snapshot, &ground)?;
         let terms = Terms { policies: &ground.policies, cluster: &plan.cluster, now: station.now() };
-        cure(&incident, &world, terms, Journal::open(&incident, &mut log)).await
+        cure(&incident, &world, terms, Journal::open(&incident, &mut reader)).await
     };
     let outcome = match worked.await {
         Ok(case) => outcome(&case),
         Err(error) => {
-            let id = tally::incident_id(&incident);
-            warn!(incident = %plain::inline(&id), "not worked: {}", plain::inline(&format!("{error:#}")));
+            reader.failed(&incident, &format!("{error:#}"));
             Outcome::Failed
         }
     };
+    station.told(News::Worked(outcome));
     (incident, outcome)
 }
 
@@ -172,6 +197,9 @@ fn outcome(case: &Case) -> Outcome {
     let later = case.verdict.as_ref().is_some_and(|verdict| verdict.reasons.iter().any(|r| means_later(r.gate)));
     if later && matches!(case.request, Some(Request::Nothing(_))) { Outcome::Later } else { Outcome::Settled }
 }
+
+/// An incident that is to be worked, and what it was seen in.
+type Picked = (Arc<Snapshot>, Arc<Ground>, Sighting);
 
 /// What is kept from turn to turn.
 struct Turns {
@@ -185,6 +213,7 @@ struct Turns {
     told: Standing,
     /// Errors and gaps that were told: once, not in every turn.
     trouble: String,
+    invalid: Option<String>,
     gaps: BTreeSet<crate::case::Gap>,
     ended: Ended,
 }
@@ -192,17 +221,27 @@ struct Turns {
 impl Turns {
     fn new(plan: &Plan, now: Timestamp) -> Self {
         let agenda = Agenda::scaled(plan.settle_scale);
-        let (told, trouble, gaps) = (Standing::default(), String::new(), BTreeSet::new());
+        let (told, trouble, invalid, gaps) = (Standing::default(), String::new(), None, BTreeSet::new());
         let (took, ahead, ended) = (SignedDuration::ZERO, SignedDuration::ZERO, Ended::default());
-        Self { agenda, began: now, synced: None, took, ahead, told, trouble, gaps, ended }
+        Self { agenda, began: now, synced: None, took, ahead, told, trouble, invalid, gaps, ended }
     }
 
     /// Looks at the cluster, and says what is to be worked now.
-    fn turn(&mut self, station: &impl Station) -> Vec<(Arc<Snapshot>, Arc<Ground>, Sighting)> {
-        let now = station.now();
-        let Some(snapshot) = station.snapshot() else { return Vec::new() };
+    fn turn(&mut self, station: &impl Station) -> Vec<Picked> {
+        let began = station.now();
+        let picked = station.snapshot().map(|snapshot| self.look(station, &snapshot, began));
+        self.took = station.now().duration_since(began);
+        let standing = self.agenda.standing();
+        let waits = standing.oldest.map(|oldest| began.duration_since(oldest) + self.ahead);
+        station.told(News::Turned { standing, took: self.took, waits });
+        picked.unwrap_or_default()
+    }
+
+    fn look(&mut self, station: &impl Station, snapshot: &Arc<Snapshot>, now: Timestamp) -> Vec<Picked> {
         self.ahead = snapshot.taken.duration_since(now);
-        self.tell_gaps(&snapshot);
+        self.tell_gaps(snapshot);
+        let incidents = detect(snapshot);
+        station.told(News::Looked(&incidents));
         let ground = match station.ground() {
             Ok(ground) => ground,
             Err(error) => {
@@ -211,7 +250,7 @@ impl Turns {
             }
         };
         self.tell_trouble("");
-        let incidents = detect(&snapshot);
+        self.tell_invalid(ground.invalid.as_deref());
         if self.synced.is_none() {
             info!(pods = snapshot.pods.len(), incidents = incidents.len(), "watching");
         }
@@ -219,16 +258,16 @@ impl Turns {
         self.ended.looked = true;
         let sources = ground.sources.commit.as_deref().unwrap_or("");
         let seen = incidents.into_iter().map(|incident| {
-            let mark = mark(&incident, &generations(&incident, &snapshot), sources);
+            let mark = mark(&incident, &generations(&incident, snapshot), sources);
             Sighting { incident, mark }
         });
-        let picked = self.agenda.turn(seen.collect(), snapshot.taken);
+        let pace = Pace { settle: &settle, most: if station.leads() { AT_ONCE } else { 0 } };
+        let picked = self.agenda.turn(seen.collect(), snapshot.taken, pace);
         let standing = self.agenda.standing();
         if standing != self.told {
             debug!(?standing, "agenda");
             self.told = standing;
         }
-        self.took = station.now().duration_since(now);
         picked.into_iter().map(|sighting| (snapshot.clone(), ground.clone(), sighting)).collect()
     }
 
@@ -261,6 +300,17 @@ impl Turns {
                 warn!("the repository cannot be used, so nothing is worked: {}", plain::inline(trouble));
             }
             trouble.clone_into(&mut self.trouble);
+        }
+    }
+
+    fn tell_invalid(&mut self, invalid: Option<&str>) {
+        if self.invalid.as_deref() != invalid {
+            if let Some(why) = invalid {
+                warn!("the last good policy stays in force: {}", plain::inline(why));
+            } else {
+                info!("the policy of the base branch is in force again");
+            }
+            self.invalid = invalid.map(str::to_owned);
         }
     }
 
