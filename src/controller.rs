@@ -15,14 +15,14 @@ use futures::StreamExt;
 use futures::future::{Either, select};
 use futures::stream::FuturesUnordered;
 use jiff::SignedDuration;
-use tracing::{debug, info, warn};
+use tracing::{Instrument, debug, error_span, info, warn};
 
 use self::agenda::{AT_ONCE, Agenda, Outcome, Pace, Sighting, Standing, mark};
 use self::settle::settle;
 use crate::case::{Case, Incident, ObjectRef, Request, Snapshot, Timestamp};
 use crate::cure::cure;
 use crate::detect::detect;
-use crate::report::{Journal, Reader, plain};
+use crate::report::{Journal, Reader, plain, tally};
 use crate::review::means_later;
 use crate::review::policy::Policies;
 use crate::settings::Terms;
@@ -176,12 +176,14 @@ async fn work(
     incident: Incident,
 ) -> (Incident, Outcome) {
     let mut reader = station.reader();
+    // Whatever is said on the way, also by who does not know of incidents, carries its id.
+    let span = error_span!("work", incident = %tally::incident_id(&incident));
     let worked = async {
         let world = station.world(snapshot, &ground)?;
         let terms = Terms { policies: &ground.policies, cluster: &plan.cluster, now: station.now() };
         cure(&incident, &world, terms, Journal::open(&incident, &mut reader)).await
     };
-    let outcome = match worked.await {
+    let outcome = match worked.instrument(span).await {
         Ok(case) => outcome(&case),
         Err(error) => {
             reader.failed(&incident, &format!("{error:#}"));

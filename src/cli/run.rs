@@ -3,16 +3,19 @@
 
 mod telemetry;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 use tokio::sync::watch;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use self::telemetry::{GroundStatus, Telemetry};
 use super::output::CliError;
@@ -27,6 +30,7 @@ use crate::controller::{self, Ended, Ground, News, Plan, Station, Woken};
 use crate::locate;
 use crate::report::health::Lead;
 use crate::report::log::Log;
+use crate::report::log::lines::{self, Lines};
 use crate::report::metrics::Meter;
 use crate::review::policy::Policies;
 
@@ -65,14 +69,29 @@ pub struct RunArgs {
     /// [default: nowhere]
     #[arg(long, value_name = "ADDRESS:PORT", env = "KUBECURE_LISTEN")]
     pub listen: Option<SocketAddr>,
+    /// How the log is written
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, env = "KUBECURE_LOG_FORMAT")]
+    pub log_format: LogFormat,
     /// What settle times are multiplied by
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, hide = true)]
     pub settle_scale: f64,
 }
 
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON else
+    #[default]
+    Auto,
+    /// A line for people
+    Text,
+    /// An object a line
+    Json,
+}
+
 pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     let base = Base::new(super::cure::forge_folder(&args.forge)?, args.repo.clone());
-    log();
+    log(args.log_format);
     // A mistake that a person can mend ends it at the start; later it only waits until it is mended.
     base.ground().map_err(bad_input)?;
     // The watches have a thread of their own, so that work on an incident does not keep them waiting.
@@ -102,17 +121,24 @@ fn answer(once: bool, ended: Ended, missing: &str) -> Result<u8, CliError> {
     }
 }
 
-/// Text on a terminal, JSON else; `RUST_LOG` says how much.
-fn log() {
+/// Begins to log on standard error; `RUST_LOG` says how much.
+fn log(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let to = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr);
-    // Fails only if there is a log already, and that one serves as well.
-    let _ = if std::io::stderr().is_terminal() {
-        to.compact().try_init()
-    } else {
-        to.json().flatten_event(true).try_init()
+    let is_terminal = std::io::stderr().is_terminal();
+    let format = match format {
+        LogFormat::Auto if !is_terminal => lines::Format::Json,
+        LogFormat::Json => lines::Format::Json,
+        LogFormat::Text | LogFormat::Auto => {
+            let choice = anstream::AutoStream::choice(&std::io::stderr());
+            lines::Format::Text { color: choice != anstream::ColorChoice::Never }
+        }
     };
+    // Nobody to tell is no reason to stop.
+    let write = |line: &str| _ = std::io::stderr().lock().write_all(line.as_bytes());
+    let lines = Lines::new(format, Timestamp::now, write);
+    // Fails only if there is a log already, and that one serves as well.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
 }
 
 /// The forge's folder, and what was read of its base branch.

@@ -1,5 +1,7 @@
 //! Notes in, log events out: every line of one incident carries the same incident id.
 
+pub mod lines;
+
 use tracing::{info, warn};
 
 use super::{Note, Reader, plain, tally};

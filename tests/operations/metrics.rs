@@ -1,23 +1,10 @@
 //! The names that dashboards and alerts are made of.
 
-use std::path::Path;
-
 use jiff::SignedDuration;
 use kubecure::report::metrics::Metrics;
 use kubecure::report::metrics::names::{self, Kind, Label, Metric};
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A file that a change of names must change with them; `UPDATE=1` writes it.
-fn golden(path: &Path, text: &str) {
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(path, text).unwrap();
-    }
-    let kept = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(text, kept, "{} is stale; UPDATE=1 writes it. Dashboards must follow", path.display());
-}
+use super::{golden, root};
 
 /// One series of each, so that each has its help.
 fn one_of_each(metrics: &Metrics, metric: &Metric) {
