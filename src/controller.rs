@@ -4,7 +4,6 @@
 //! when an event is, and a restart repeats nothing: the forge is the memory.
 
 pub mod agenda;
-mod settle;
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -18,7 +17,6 @@ use jiff::SignedDuration;
 use tracing::{Instrument, debug, error_span, info, warn};
 
 use self::agenda::{AT_ONCE, Agenda, Outcome, Pace, Sighting, Standing, mark};
-use self::settle::settle;
 use crate::case::{Case, Incident, ObjectRef, Request, Snapshot, Timestamp};
 use crate::cure::cure;
 use crate::detect::detect;
@@ -263,6 +261,7 @@ impl Turns {
             let mark = mark(&incident, &generations(&incident, snapshot), sources);
             Sighting { incident, mark }
         });
+        let settle = |incident: &Incident| settle(incident, snapshot, &ground.policies);
         let pace = Pace { settle: &settle, most: if station.leads() { AT_ONCE } else { 0 } };
         let picked = self.agenda.turn(seen.collect(), snapshot.taken, pace);
         let standing = self.agenda.standing();
@@ -323,6 +322,12 @@ impl Turns {
         }
         self.gaps = gaps;
     }
+}
+
+/// How long it must have stood, as the policy for its first workload says.
+fn settle(incident: &Incident, snapshot: &Snapshot, policies: &Policies) -> SignedDuration {
+    let workload = &incident.first().workload;
+    policies.decide(workload, &snapshot.labels_of(workload)).policy.settle.of(incident)
 }
 
 /// The generations of the workloads: a person who edits one changes the case.

@@ -99,7 +99,7 @@ fn an_incident_is_told_from_its_beginning_to_its_pull_request_under_one_id() {
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |incident: &str| -> String {
         let mine = lines.iter().filter(|line| line["incident"] == incident);
-        let told: String = mine.map(|line| format!("{line}\n")).collect();
+        let told = mine.map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n";
         // Its number says how many were worked before it.
         let numbered = regex::Regex::new(r"#\d+ (DIR/forge/pulls)/\d+").unwrap();
         numbered.replace_all(&told, "#N $1/N").into_owned()

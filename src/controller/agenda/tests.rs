@@ -2,9 +2,14 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::settle::settle;
 use super::*;
 use crate::case::Finding;
+use crate::review::policy::Policies;
+
+/// As the built-in default has it.
+fn settle(incident: &Incident) -> SignedDuration {
+    Policies::built_in().decide(&incident.first().workload, &BTreeMap::new()).policy.settle.of(incident)
+}
 
 impl Agenda {
     /// A turn as the one that leads takes it.

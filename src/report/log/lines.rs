@@ -16,7 +16,7 @@ use crate::report::plain;
 
 /// The field that names an incident, on lines and on spans.
 pub const INCIDENT: &str = "incident";
-/// Bytes of a value, and fields of a line; with the rest of it, less than 64 KiB whatever happens.
+/// Bytes of a value, and fields of a line; with the rest of it, less than 64 kilobytes whatever happens.
 const LONGEST_VALUE: usize = 1024;
 const MOST_FIELDS: usize = 16;
 const MESSAGE: &str = "message";
@@ -60,8 +60,8 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>, W: Fn(&str) + 'static> Layer<S> for
         let mut fields = Fields::default();
         event.record(&mut fields);
         if !fields.has(INCIDENT) {
-            let spans = context.event_scope(event).into_iter().flatten();
-            let of_span = spans.filter_map(|span| span.extensions().get::<Incident>().map(|i| i.0.clone())).next();
+            let mut spans = context.event_scope(event).into_iter().flatten();
+            let of_span = spans.find_map(|span| span.extensions().get::<Incident>().map(|i| i.0.clone()));
             if let Some(incident) = of_span {
                 fields.0.insert(0, (INCIDENT, incident.into()));
             }
