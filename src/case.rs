@@ -5,6 +5,7 @@
 
 mod delivery;
 mod evidence;
+mod lease;
 mod list;
 mod objects;
 mod snapshot;
@@ -16,6 +17,7 @@ use std::ops::Range;
 pub use delivery::*;
 pub use evidence::{Evidence, Item, ItemSource, Log, LogKey};
 pub use jiff::Timestamp;
+pub use lease::Lease;
 pub use list::List;
 pub use objects::*;
 pub use snapshot::Snapshot;

@@ -4,6 +4,7 @@
 //! when an event is, and a restart repeats nothing: the forge is the memory.
 
 pub mod agenda;
+pub mod election;
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -32,7 +33,7 @@ const LATEST: SignedDuration = SignedDuration::from_secs(15);
 const SOONEST: SignedDuration = SignedDuration::from_millis(50);
 const SLOWEST: SignedDuration = SignedDuration::from_secs(2);
 /// What is being worked when the end comes has this long.
-const GRACE: SignedDuration = SignedDuration::from_secs(4);
+const GRACE: SignedDuration = SignedDuration::from_millis(3500);
 /// A single pass gives up on a cluster that has not answered by then.
 const SYNC: SignedDuration = SignedDuration::from_secs(60);
 
@@ -122,6 +123,8 @@ pub struct Ended {
     pub failed: usize,
     /// Whether the cluster was seen at all.
     pub looked: bool,
+    /// Incidents that were still being worked when the time was over.
+    pub unfinished: usize,
 }
 
 /// Runs until it is stopped, or until one pass is done.
@@ -159,6 +162,7 @@ pub async fn run(station: &impl Station, plan: &Plan) -> Ended {
                 }
             };
             select(pin!(finish), pin!(station.sleep(GRACE))).await;
+            turns.ended.unfinished = running.len();
             break;
         }
     }
@@ -214,6 +218,7 @@ struct Turns {
     /// Errors and gaps that were told: once, not in every turn.
     trouble: String,
     invalid: Option<String>,
+    is_blind: bool,
     gaps: BTreeSet<crate::case::Gap>,
     ended: Ended,
 }
@@ -223,13 +228,15 @@ impl Turns {
         let agenda = Agenda::scaled(plan.settle_scale);
         let (told, trouble, invalid, gaps) = (Standing::default(), String::new(), None, BTreeSet::new());
         let (took, ahead, ended) = (SignedDuration::ZERO, SignedDuration::ZERO, Ended::default());
-        Self { agenda, began: now, synced: None, took, ahead, told, trouble, invalid, gaps, ended }
+        Self { agenda, began: now, synced: None, took, ahead, told, trouble, invalid, is_blind: false, gaps, ended }
     }
 
     /// Looks at the cluster, and says what is to be worked now.
     fn turn(&mut self, station: &impl Station) -> Vec<Picked> {
         let began = station.now();
-        let picked = station.snapshot().map(|snapshot| self.look(station, &snapshot, began));
+        let snapshot = station.snapshot();
+        self.tell_blind(station, snapshot.is_none(), began);
+        let picked = snapshot.map(|snapshot| self.look(station, &snapshot, began));
         self.took = station.now().duration_since(began);
         let standing = self.agenda.standing();
         let waits = standing.oldest.map(|oldest| began.duration_since(oldest) + self.ahead);
@@ -290,6 +297,22 @@ impl Turns {
         match self.synced {
             Some(synced) => self.agenda.is_through(synced),
             None => now.duration_since(self.began) > SYNC,
+        }
+    }
+
+    /// A cluster that is not seen is news, but not in the first moments.
+    fn tell_blind(&mut self, station: &impl Station, is_blind: bool, now: Timestamp) {
+        let is_news = self.synced.is_some() || now.duration_since(self.began) >= LATEST;
+        if is_blind != self.is_blind && (is_news || !is_blind) {
+            if is_blind {
+                warn!(
+                    "the cluster is not seen as a whole, so nothing is worked: {}",
+                    plain::inline(&station.missing())
+                );
+            } else {
+                info!("the cluster is seen again");
+            }
+            self.is_blind = is_blind;
         }
     }
 

@@ -8,10 +8,19 @@
 
 use std::path::Path;
 
+#[cfg(unix)]
+#[path = "operations/cluster.rs"]
+mod cluster;
+#[cfg(unix)]
+#[path = "operations/leader.rs"]
+mod leader;
 #[path = "operations/logs.rs"]
 mod logs;
 #[path = "operations/metrics.rs"]
 mod metrics;
+#[cfg(unix)]
+#[path = "operations/stop.rs"]
+mod stop;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

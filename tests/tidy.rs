@@ -152,8 +152,7 @@ fn the_rights_are_to_read_what_is_read_and_nothing_more() {
         value.as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()).collect()
     };
     let roles = rbac("ClusterRole");
-    assert_eq!(roles.len(), 1, "one ClusterRole, and no Role is switched on");
-    assert!(rbac("Role").is_empty());
+    assert_eq!(roles.len(), 1, "one ClusterRole");
     let mut granted: Vec<(String, String)> = Vec::new();
     for rule in roles[0]["rules"].as_array().unwrap() {
         assert_eq!(rule.as_object().unwrap().len(), 3, "{rule}");
@@ -180,6 +179,22 @@ fn the_rights_are_to_read_what_is_read_and_nothing_more() {
     assert_eq!(binding["subjects"][0]["namespace"], account["metadata"]["namespace"]);
 }
 
+#[test]
+fn the_only_right_to_write_is_to_one_lease_in_its_own_namespace() {
+    let roles = rbac("Role");
+    assert_eq!(roles.len(), 1);
+    let account = &rbac("ServiceAccount")[0]["metadata"];
+    assert_eq!(roles[0]["metadata"]["namespace"], account["namespace"]);
+    let lease = |verbs: &[&str]| serde_json::json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs});
+    let mut named = lease(&["get", "update"]);
+    named["resourceNames"] = serde_json::json!(["kubecure"]);
+    assert_eq!(roles[0]["rules"], serde_json::json!([lease(&["create"]), named]));
+    let binding = &rbac("RoleBinding")[0];
+    assert_eq!(binding["roleRef"]["name"], roles[0]["metadata"]["name"]);
+    assert_eq!(binding["subjects"], rbac("ClusterRoleBinding")[0]["subjects"]);
+    assert_eq!(binding["metadata"]["namespace"], account["namespace"]);
+}
+
 /// Every object of deploy/, with the name of its file.
 fn deployed() -> Vec<(String, serde_json::Value)> {
     let mut all = Vec::new();
@@ -202,8 +217,8 @@ fn what_is_deployed_has_no_rights_on_its_node() {
     for (file, object) in deployed() {
         assert!(object["apiVersion"].is_string() && object["kind"].is_string(), "{file}");
         let kind = object["kind"].as_str().unwrap();
-        assert!(!["Secret", "Role", "RoleBinding", "Pod"].contains(&kind), "{file}: {kind}");
-        let is_role = kind.starts_with("ClusterRole") || kind == "ServiceAccount";
+        assert!(!["Secret", "Pod"].contains(&kind), "{file}: {kind}");
+        let is_role = kind.contains("Role") || kind == "ServiceAccount";
         assert!(!is_role || file == "deploy/rbac.yaml", "{file}: rights stand in rbac.yaml, which is tested");
         let Some(pod) = pod_of(&object) else { continue };
         pods += 1;

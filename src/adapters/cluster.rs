@@ -1,8 +1,8 @@
 //! A live cluster: what it shows, once or on and on, the end of a log, the schema that it publishes. Reads, and never
-//! writes.
+//! writes, but for one Lease where leader election is switched on (`lease.rs`).
 //!
-//! Every request is a GET but one: `doctor` asks the API server what this account may do (`rights.rs`), which is a POST
-//! and leaves nothing behind.
+//! Every other request is a GET but one: `doctor` asks the API server what this account may do (`rights.rs`), which is a
+//! POST and leaves nothing behind.
 //!
 //! Answers are read as text and go through the projection that recordings go through.
 
@@ -10,6 +10,7 @@ mod access;
 mod errors;
 mod http;
 mod kinds;
+mod lease;
 mod list;
 mod logs;
 mod rights;
@@ -31,6 +32,7 @@ use crate::case::{Snapshot, Timestamp};
 
 pub use errors::{ApiError, Errors};
 pub use kinds::{KINDS, Kind};
+pub use lease::LeasePlace;
 pub use list::Listed;
 pub use logs::Logged;
 pub use rights::{Greeting, Right};

@@ -1,9 +1,9 @@
 //! A live cluster, a repository and, where one is given, a forge.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::adapters::cluster::{Cluster, Logged};
@@ -21,7 +21,8 @@ pub struct Live {
     cluster: Arc<Cluster>,
     snapshot: Arc<Snapshot>,
     sources: Arc<Sources>,
-    forge: Option<Box<dyn Forge>>,
+    /// It may take its time, so it is asked on threads of its own.
+    forge: Option<Arc<Mutex<Box<dyn Forge>>>>,
     /// What could not be read on the way.
     gaps: Mutex<BTreeSet<Gap>>,
 }
@@ -33,12 +34,26 @@ impl Live {
         sources: impl Into<Arc<Sources>>,
         forge: Option<Box<dyn Forge>>,
     ) -> Self {
+        let forge = forge.map(|forge| Arc::new(Mutex::new(forge)));
         Self { cluster: cluster.into(), snapshot, sources: sources.into(), forge, gaps: Mutex::default() }
     }
 
     /// What could not be read since the snapshot: logs, mostly.
     pub fn gaps(&self) -> Vec<Gap> {
         self.gaps.lock().map_or_else(|_| Vec::new(), |gaps| gaps.iter().cloned().collect())
+    }
+
+    /// Asks the forge without keeping anybody else waiting. `None` where there is none.
+    async fn on_forge<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&dyn Forge) -> Result<T> + Send + 'static,
+    ) -> Result<Option<T>> {
+        let Some(forge) = self.forge.clone() else { return Ok(None) };
+        let span = tracing::Span::current();
+        let asked = tokio::task::spawn_blocking(move || {
+            span.in_scope(|| ask(&**forge.lock().unwrap_or_else(PoisonError::into_inner)))
+        });
+        asked.await.context("the forge's thread ended early")?.map(Some)
     }
 
     fn gap(&self, gap: Gap) {
@@ -90,13 +105,12 @@ impl World for Live {
     }
 
     async fn history(&self) -> Result<History> {
-        self.forge.as_ref().map_or_else(|| Ok(History::default()), |forge| forge.history())
+        Ok(self.on_forge(|forge| forge.history()).await?.unwrap_or_default())
     }
 
     async fn publish(&self, request: &Request) -> Result<Receipt> {
-        match &self.forge {
-            Some(forge) => forge.publish(request),
-            None => Ok(Receipt::Nothing { why: "no forge was given".to_owned() }),
-        }
+        let request = request.clone();
+        let published = self.on_forge(move |forge| forge.publish(&request)).await?;
+        Ok(published.unwrap_or_else(|| Receipt::Nothing { why: "no forge was given".to_owned() }))
     }
 }

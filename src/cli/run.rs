@@ -1,6 +1,7 @@
 //! `kubecure run`: watches the cluster, and works what fails through to pull requests.
 #![expect(clippy::disallowed_methods, reason = "a verb takes the time at the edge")]
 
+mod lead;
 mod telemetry;
 
 use std::io::{IsTerminal, Write};
@@ -12,15 +13,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
-use tokio::sync::watch;
+use tokio::runtime::Runtime;
+use tokio::sync::{oneshot, watch};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::lead::Leadership;
 use self::telemetry::{GroundStatus, Telemetry};
 use super::output::CliError;
 use super::world::{ClusterArgs, bad_input, no_answer, policies};
-use crate::adapters::cluster::{Cluster, Scope, Watching};
+use crate::adapters::cluster::{Cluster, LeasePlace, Scope, Watching};
 use crate::adapters::forge::Forge;
 use crate::adapters::forge::local::LocalForge;
 use crate::adapters::live::Live;
@@ -28,12 +31,13 @@ use crate::adapters::serve;
 use crate::case::{Snapshot, Timestamp};
 use crate::controller::{self, Ended, Ground, News, Plan, Station, Woken};
 use crate::locate;
-use crate::report::health::Lead;
 use crate::report::log::Log;
 use crate::report::log::lines::{self, Lines};
 use crate::report::metrics::Meter;
 use crate::review::policy::Policies;
 
+/// After a signal the process has this long, whatever hangs.
+const LIMIT: Duration = Duration::from_millis(4600);
 /// How often it is asked whether the base branch moved.
 const BASE: Duration = Duration::from_secs(2);
 
@@ -69,12 +73,35 @@ pub struct RunArgs {
     /// [default: nowhere]
     #[arg(long, value_name = "ADDRESS:PORT", env = "KUBECURE_LISTEN")]
     pub listen: Option<SocketAddr>,
+    /// Of several processes let one work, which has the Lease; the others watch, and take over when it goes away
+    #[arg(long, env = "KUBECURE_LEADER_ELECT", conflicts_with = "once")]
+    pub leader_elect: bool,
+    /// The Lease: the only thing that is ever written to the cluster [default namespace: the account's own]
+    #[arg(long, value_name = "[NAMESPACE/]NAME", default_value = "kubecure", value_parser = lease_name)]
+    pub lease: (Option<String>, String),
     /// How the log is written
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t, env = "KUBECURE_LOG_FORMAT")]
     pub log_format: LogFormat,
     /// What settle times are multiplied by
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, hide = true)]
     pub settle_scale: f64,
+}
+
+/// Names as Kubernetes allows them: anything else would be another path of the API.
+fn lease_name(text: &str) -> Result<(Option<String>, String), String> {
+    let (namespace, name) = match text.split_once('/') {
+        Some((namespace, name)) => (Some(namespace), name),
+        None => (None, text),
+    };
+    let is_name = |name: &str| {
+        (1..=63).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    if namespace.is_none_or(is_name) && is_name(name) {
+        Ok((namespace.map(str::to_owned), name.to_owned()))
+    } else {
+        Err("a name was expected, or NAMESPACE/NAME: lower-case letters, digits and `-`".to_owned())
+    }
 }
 
 /// How the log is written.
@@ -98,15 +125,43 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| CliError::usage(format!("cannot start: {error}")))?;
     let plan = Plan { cluster: args.cluster.clone(), once: args.once, settle_scale: args.settle_scale };
-    let (ended, missing) = runtime.block_on(async {
-        let station = Outside::start(args, base).await?;
-        let ended = controller::run(&station, &plan).await;
-        tracing::info!(worked = ended.worked, failed = ended.failed, restarts = station.watching.restarts(), "ended");
-        Ok::<_, CliError>((ended, station.missing()))
-    })?;
+    let outside = runtime.block_on(Outside::start(args, base))?;
+    let (ended, missing) = to_the_end(&runtime, outside, plan)?;
     // What still runs then is a read that nobody waits for.
-    runtime.shutdown_timeout(Duration::from_millis(200));
+    runtime.shutdown_timeout(Duration::from_millis(100));
     answer(args.once, ended, &missing)
+}
+
+/// Runs the loop until it ends. Its thread is its own: should it hang, the process ends in time all the same.
+fn to_the_end(runtime: &Runtime, outside: Outside, plan: Plan) -> Result<(Ended, String), CliError> {
+    let (handle, stop) = (runtime.handle().clone(), outside.stop.clone());
+    let (say, heard) = oneshot::channel();
+    std::thread::spawn(move || {
+        let ended = handle.block_on(async {
+            let ended = controller::run(&outside, &plan).await;
+            outside.leave(ended).await;
+            (ended, outside.missing())
+        });
+        let _ = say.send(ended);
+    });
+    runtime.block_on(async {
+        tokio::select! {
+            ended = heard => ended.map_err(|_| no_answer(anyhow!("the loop has ended by a mistake of its own"))
+                .hint("what it was about to do is found again in the forge: run it again, and report the message above")),
+            () = overdue(stop) => {
+                tracing::warn!("what is being done does not end in time, and is left as it is");
+                Ok((Ended { looked: true, ..Ended::default() }, String::new()))
+            }
+        }
+    })
+}
+
+/// Returns when the process should have ended.
+async fn overdue(mut stop: watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(LIMIT).await;
 }
 
 fn answer(once: bool, ended: Ended, missing: &str) -> Result<u8, CliError> {
@@ -124,7 +179,8 @@ fn answer(once: bool, ended: Ended, missing: &str) -> Result<u8, CliError> {
 /// Begins to log on standard error; `RUST_LOG` says how much.
 fn log(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // The client calls each request an error that nobody answers; watches try again, and say once what it means.
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,kube_client=off"));
     let is_terminal = std::io::stderr().is_terminal();
     let format = match format {
         LogFormat::Auto if !is_terminal => lines::Format::Json,
@@ -216,6 +272,7 @@ struct Outside {
     base: Base,
     stop: watch::Receiver<bool>,
     telemetry: Arc<Telemetry>,
+    leadership: Arc<Leadership>,
 }
 
 impl Outside {
@@ -236,7 +293,12 @@ impl Outside {
         };
         let watching = Arc::new(Watching::start(&cluster, &scope));
         let telemetry = Arc::new(Telemetry::start());
-        let outside = Self { cluster, watching, base, stop, telemetry };
+        let place = args.leader_elect.then(|| {
+            let (namespace, name) = args.lease.clone();
+            LeasePlace { namespace: namespace.unwrap_or_else(|| cluster.namespace().to_owned()), name }
+        });
+        let leadership = Arc::new(Leadership::stand(&cluster, place));
+        let outside = Self { cluster, watching, base, stop, telemetry, leadership };
         if let Some(listener) = listener {
             outside.listen(listener);
         }
@@ -249,8 +311,19 @@ impl Outside {
             tracing::info!(%address, "listening");
         }
         let (telemetry, cluster, watching) = (self.telemetry.clone(), self.cluster.clone(), self.watching.clone());
-        let pages = move |path: &str| telemetry.page(path, &cluster, &watching, Lead::Alone);
+        let leadership = self.leadership.clone();
+        let pages = move |path: &str| telemetry.page(path, &cluster, &watching, leadership.lead());
         tokio::spawn(serve::serve(listener, Arc::new(pages)));
+    }
+
+    /// What is to be done when the loop has ended.
+    async fn leave(&self, ended: Ended) {
+        // While something may still be written, the Lease keeps the others from writing the same.
+        if ended.unfinished == 0 {
+            self.leadership.resign().await;
+        }
+        let Ended { worked, failed, unfinished, .. } = ended;
+        tracing::info!(worked, failed, unfinished, restarts = self.watching.restarts(), "ended");
     }
 }
 
@@ -301,6 +374,7 @@ impl Station for Outside {
         tokio::select! {
             biased;
             () = stopped => Woken::Stop,
+            () = self.leadership.changed() => Woken::Look,
             () = look => Woken::Look,
         }
     }
@@ -335,12 +409,13 @@ impl Station for Outside {
     }
 
     fn world(&self, snapshot: Arc<Snapshot>, ground: &Ground) -> Result<Live> {
-        let forge: Box<dyn Forge> = Box::new(self.base.forge()?);
+        let mut forge: Box<dyn Forge> = Box::new(self.base.forge()?);
+        forge.fence(self.leadership.fence());
         Ok(Live::new(self.cluster.clone(), snapshot, ground.sources.clone(), Some(forge)))
     }
 
     fn leads(&self) -> bool {
-        true
+        self.leadership.leads()
     }
 
     fn reader(&self) -> (Log, Meter<'_>) {

@@ -77,12 +77,14 @@ pub enum Lead {
     Leads,
     /// Another one does; its name, where it is known.
     Follows(Option<String>),
+    /// It cannot be known: why.
+    Barred(String),
 }
 
 impl Lead {
     /// Whether it may write.
     pub fn leads(&self) -> bool {
-        !matches!(self, Self::Follows(_))
+        matches!(self, Self::Alone | Self::Leads)
     }
 }
 
@@ -135,12 +137,14 @@ pub fn alive(vitals: &Vitals) -> Vec<Check> {
 pub fn ready(vitals: &Vitals) -> Vec<Check> {
     let mut checks = alive(vitals);
     checks.extend([cluster(vitals), watches(vitals), repository(&vitals.repository), policy(&vitals.policy)]);
+    let next = "is the API server there, and may this account use the Lease? deploy/rbac.yaml has the Role";
     checks.push(match &vitals.lead {
         Lead::Alone => Check::ok("leader", "there is no election"),
         Lead::Leads => Check::ok("leader", "this one leads"),
         Lead::Follows(Some(other)) => {
             Check::ok("leader", format!("{other} leads; this one takes over when it goes away"))
         }
+        Lead::Barred(why) => Check::error("leader", why, next),
         Lead::Follows(None) => Check::ok("leader", "nobody leads yet; this one tries to"),
     });
     checks
@@ -333,6 +337,12 @@ mod tests {
         vitals.missing = vec!["\x1b[2J\n".repeat(5000)];
         let (_, text) = page(&ready(&vitals));
         assert!(text.len() < 3000 && !text.contains('\x1b') && text.lines().count() == 7, "{}", text.len());
+    }
+
+    #[test]
+    fn one_that_may_not_stand_for_election_says_so() {
+        let (text, next) = fault(|v| v.lead = Lead::Barred("the Lease a/b may not be used\nHint: grant it".to_owned()));
+        assert_eq!((text.as_str(), next.as_str()), ("leader: the Lease a/b may not be used", "grant it"));
     }
 
     #[test]

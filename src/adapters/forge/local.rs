@@ -20,7 +20,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 pub use self::look::Look;
 use self::page::{Front, Page, State};
-use super::Forge;
+use super::{Fence, Forge};
 use crate::adapters::git::{self, Author, Landed, NewCommit, Repo};
 use crate::case::{
     EntryKind, EntryState, Fingerprint, History, HistoryEntry, Issue, ObjectRef, PullRequest, Receipt, Request,
@@ -37,6 +37,7 @@ pub struct LocalForge {
     shown: String,
     repo: Repo,
     now: Timestamp,
+    fence: Fence,
 }
 
 impl LocalForge {
@@ -80,7 +81,7 @@ impl LocalForge {
                 "{shown}/repo.git is there, and is no bare repository\nHint: git clone --bare makes one; or give another folder"
             );
         }
-        Ok(repo.map(|repo| Self { dir: dir.to_owned(), shown, repo, now }))
+        Ok(repo.map(|repo| Self { dir: dir.to_owned(), shown, repo, now, fence: super::open() }))
     }
 
     /// Makes the forge of a folder, unless somebody else did meanwhile.
@@ -216,6 +217,7 @@ impl LocalForge {
         let base = self.repo.base_branch()?;
         let change = NewCommit { branch: &request.branch, files: &request.files, message: &request.commit_message };
         let base_commit = self.repo.commit_id(Some(&format!("refs/heads/{base}")))?;
+        (self.fence)()?;
         let landed = self.repo.commit_on_branch(&change, base_commit, &Author::kubecure(self.now))?;
         match ours {
             Some((page, entry)) => self.refresh_pull_request(page, entry, request, landed),
@@ -315,6 +317,7 @@ impl LocalForge {
 
     /// Text in a temporary file beside its place, ready to be renamed: a reader never sees half a page.
     fn save(&self, kind: EntryKind, number: u64, text: &str) -> Result<tempfile::NamedTempFile> {
+        (self.fence)()?;
         let folder = self.folder(kind);
         let link = self.link(kind, number);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder of {link}"))?;
@@ -355,6 +358,10 @@ impl Forge for LocalForge {
             Request::Issue(request) => self.issue(request),
             Request::Nothing(declined) => Ok(Receipt::Nothing { why: declined.to_string() }),
         }
+    }
+
+    fn fence(&mut self, fence: Fence) {
+        self.fence = fence;
     }
 
     fn name(&self) -> &str {
