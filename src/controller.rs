@@ -17,15 +17,16 @@ use futures::stream::FuturesUnordered;
 use jiff::SignedDuration;
 use tracing::{debug, info, warn};
 
-use self::agenda::{Agenda, Outcome, Sighting, Standing, mark};
+use self::agenda::{Agenda, Outcome, Picked, Sighting, Standing, mark};
 use crate::case::{Case, Incident, ObjectRef, Request, Snapshot, Timestamp};
-use crate::cure::cure;
+use crate::cure::{consider, deliver};
 use crate::detect::detect;
 use crate::report::log::Log;
 use crate::report::{Journal, plain, tally};
 use crate::review::means_later;
 use crate::review::policy::Policies;
 use crate::settings::Terms;
+use crate::submit::submit;
 use crate::world::World;
 
 /// A turn comes at the latest after this: some failures appear because time passes and nothing happens.
@@ -106,8 +107,8 @@ pub async fn run(station: &impl Station, plan: &Plan) -> Ended {
     let mut turns = Turns::new(plan, station.now());
     let mut running = FuturesUnordered::new();
     loop {
-        for (snapshot, ground, sighting) in turns.turn(station) {
-            running.push(work(station, plan, snapshot, ground, sighting.incident));
+        for (snapshot, ground, picked) in turns.turn(station) {
+            running.push(work(station, plan, snapshot, ground, picked));
         }
         if plan.once && turns.is_over(station.now()) {
             break;
@@ -142,29 +143,39 @@ pub async fn run(station: &impl Station, plan: &Plan) -> Ended {
     turns.ended
 }
 
-/// Works one incident through to the forge.
+/// Works one incident, and says what came of it; an accident goes into the log.
 async fn work(
     station: &impl Station,
     plan: &Plan,
     snapshot: Arc<Snapshot>,
     ground: Arc<Ground>,
-    incident: Incident,
+    Picked { incident, is_early, .. }: Picked,
 ) -> (Incident, Outcome) {
-    let mut log = Log;
-    let worked = async {
-        let world = station.world(snapshot, &ground)?;
-        let terms = Terms { policies: &ground.policies, cluster: &plan.cluster, now: station.now() };
-        cure(&incident, &world, terms, Journal::open(&incident, &mut log)).await
+    let terms = Terms { policies: &ground.policies, cluster: &plan.cluster, now: station.now() };
+    let worked = match station.world(snapshot, &ground) {
+        // A single pass does not come back to what was too early.
+        Ok(world) => through(&incident, &world, terms, is_early && !plan.once).await,
+        Err(error) => Err(error),
     };
-    let outcome = match worked.await {
-        Ok(case) => outcome(&case),
-        Err(error) => {
-            let id = tally::incident_id(&incident);
-            warn!(incident = %plain::inline(&id), "not worked: {}", plain::inline(&format!("{error:#}")));
-            Outcome::Failed
-        }
-    };
+    let outcome = worked.unwrap_or_else(|error| {
+        let id = tally::incident_id(&incident);
+        warn!(incident = %plain::inline(&id), "not worked: {}", plain::inline(&format!("{error:#}")));
+        Outcome::Failed
+    });
     (incident, outcome)
+}
+
+/// Works one incident through to the forge. While it is early only a pull request goes there: the evidence for one may
+/// still come, and an issue takes a person's time.
+async fn through(incident: &Incident, world: &impl World, terms: Terms<'_>, is_early: bool) -> Result<Outcome> {
+    let mut log = Log;
+    let mut journal = Journal::open(incident, &mut log);
+    consider(incident, world, terms, &mut journal).await?;
+    if is_early && matches!(submit(journal.case(), terms), Request::Issue(_)) {
+        info!(incident = %plain::inline(&tally::incident_id(incident)), "an issue waits, in case more is known soon");
+        return Ok(Outcome::Early);
+    }
+    Ok(outcome(&deliver(world, terms, journal).await?))
 }
 
 /// A limit and a closed window pass by themselves; every other answer stands until something changes.
@@ -198,7 +209,7 @@ impl Turns {
     }
 
     /// Looks at the cluster, and says what is to be worked now.
-    fn turn(&mut self, station: &impl Station) -> Vec<(Arc<Snapshot>, Arc<Ground>, Sighting)> {
+    fn turn(&mut self, station: &impl Station) -> Vec<(Arc<Snapshot>, Arc<Ground>, Picked)> {
         let now = station.now();
         let Some(snapshot) = station.snapshot() else { return Vec::new() };
         self.ahead = snapshot.taken.duration_since(now);
@@ -229,7 +240,7 @@ impl Turns {
             self.told = standing;
         }
         self.took = station.now().duration_since(now);
-        picked.into_iter().map(|sighting| (snapshot.clone(), ground.clone(), sighting)).collect()
+        picked.into_iter().map(|picked| (snapshot.clone(), ground.clone(), picked)).collect()
     }
 
     fn done(&mut self, incident: &Incident, outcome: Outcome, now: Timestamp) {
