@@ -175,14 +175,18 @@ impl Forge {
         format!("local:{}", self.dir.path().display())
     }
 
-    /// The titles of the pages of `pulls` or `issues`, sorted.
-    pub fn titles(&self, folder: &str) -> Vec<String> {
+    /// The pages of `pulls` or `issues`.
+    pub fn pages(&self, folder: &str) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(self.dir.path().join(folder)) else { return Vec::new() };
         // What is not named as a page is one that is being written.
         let paths = entries.map(|entry| entry.unwrap().path()).filter(|at| at.extension().is_some_and(|e| e == "md"));
-        let pages = paths.map(|at| std::fs::read_to_string(at).unwrap());
+        paths.map(|at| std::fs::read_to_string(at).unwrap()).collect()
+    }
+
+    /// Their titles, sorted.
+    pub fn titles(&self, folder: &str) -> Vec<String> {
         let title = |page: String| page.lines().find_map(|l| l.strip_prefix("title: ").map(str::to_owned));
-        let mut titles: Vec<String> = pages.filter_map(title).collect();
+        let mut titles: Vec<String> = self.pages(folder).into_iter().filter_map(title).collect();
         titles.sort();
         titles
     }
