@@ -17,14 +17,15 @@ use futures::stream::FuturesUnordered;
 use jiff::SignedDuration;
 use tracing::{Instrument, debug, error_span, info, warn};
 
-use self::agenda::{AT_ONCE, Agenda, Outcome, Pace, Sighting, Standing, mark};
+use self::agenda::{AT_ONCE, Agenda, Outcome, Pace, Picked, Sighting, Standing, mark};
 use crate::case::{Case, Incident, ObjectRef, Request, Snapshot, Timestamp};
-use crate::cure::cure;
+use crate::cure::{consider, deliver};
 use crate::detect::detect;
 use crate::report::{Journal, Reader, plain, tally};
 use crate::review::means_later;
 use crate::review::policy::Policies;
 use crate::settings::Terms;
+use crate::submit::submit;
 use crate::world::World;
 
 /// A turn comes at the latest after this: some failures appear because time passes and nothing happens.
@@ -132,8 +133,8 @@ pub async fn run(station: &impl Station, plan: &Plan) -> Ended {
     let mut turns = Turns::new(plan, station.now());
     let mut running = FuturesUnordered::new();
     loop {
-        for (snapshot, ground, sighting) in turns.turn(station) {
-            running.push(work(station, plan, snapshot, ground, sighting.incident));
+        for (snapshot, ground, picked) in turns.turn(station) {
+            running.push(work(station, plan, snapshot, ground, picked));
         }
         if plan.once && turns.is_over(station.now()) {
             break;
@@ -169,31 +170,47 @@ pub async fn run(station: &impl Station, plan: &Plan) -> Ended {
     turns.ended
 }
 
-/// Works one incident through to the forge.
+/// Works one incident, and says what came of it; an accident goes into the log.
 async fn work(
     station: &impl Station,
     plan: &Plan,
     snapshot: Arc<Snapshot>,
     ground: Arc<Ground>,
-    incident: Incident,
+    Picked { incident, is_early, .. }: Picked,
 ) -> (Incident, Outcome) {
     let mut reader = station.reader();
     // Whatever is said on the way, also by who does not know of incidents, carries its id.
     let span = error_span!("work", incident = %tally::incident_id(&incident));
-    let worked = async {
-        let world = station.world(snapshot, &ground)?;
-        let terms = Terms { policies: &ground.policies, cluster: &plan.cluster, now: station.now() };
-        cure(&incident, &world, terms, Journal::open(&incident, &mut reader)).await
+    let terms = Terms { policies: &ground.policies, cluster: &plan.cluster, now: station.now() };
+    let worked = match station.world(snapshot, &ground) {
+        // A single pass does not come back to what was too early.
+        Ok(world) => through(&incident, &world, terms, &mut reader, is_early && !plan.once).instrument(span).await,
+        Err(error) => Err(error),
     };
-    let outcome = match worked.instrument(span).await {
-        Ok(case) => outcome(&case),
-        Err(error) => {
-            reader.failed(&incident, &format!("{error:#}"));
-            Outcome::Failed
-        }
-    };
+    let outcome = worked.unwrap_or_else(|error| {
+        reader.failed(&incident, &format!("{error:#}"));
+        Outcome::Failed
+    });
     station.told(News::Worked(outcome));
     (incident, outcome)
+}
+
+/// Works one incident through to the forge. While it is early only a pull request goes there: the evidence for one may
+/// still come, and an issue takes a person's time.
+async fn through(
+    incident: &Incident,
+    world: &impl World,
+    terms: Terms<'_>,
+    reader: &mut impl Reader,
+    is_early: bool,
+) -> Result<Outcome> {
+    let mut journal = Journal::open(incident, reader);
+    consider(incident, world, terms, &mut journal).await?;
+    if is_early && matches!(submit(journal.case(), terms), Request::Issue(_)) {
+        info!(incident = %plain::inline(&tally::incident_id(incident)), "an issue waits, in case more is known soon");
+        return Ok(Outcome::Early);
+    }
+    Ok(outcome(&deliver(world, terms, journal).await?))
 }
 
 /// A limit and a closed window pass by themselves; every other answer stands until something changes.
@@ -203,7 +220,7 @@ fn outcome(case: &Case) -> Outcome {
 }
 
 /// An incident that is to be worked, and what it was seen in.
-type Picked = (Arc<Snapshot>, Arc<Ground>, Sighting);
+type Task = (Arc<Snapshot>, Arc<Ground>, Picked);
 
 /// What is kept from turn to turn.
 struct Turns {
@@ -232,7 +249,7 @@ impl Turns {
     }
 
     /// Looks at the cluster, and says what is to be worked now.
-    fn turn(&mut self, station: &impl Station) -> Vec<Picked> {
+    fn turn(&mut self, station: &impl Station) -> Vec<Task> {
         let began = station.now();
         let snapshot = station.snapshot();
         self.tell_blind(station, snapshot.is_none(), began);
@@ -244,7 +261,7 @@ impl Turns {
         picked.unwrap_or_default()
     }
 
-    fn look(&mut self, station: &impl Station, snapshot: &Arc<Snapshot>, now: Timestamp) -> Vec<Picked> {
+    fn look(&mut self, station: &impl Station, snapshot: &Arc<Snapshot>, now: Timestamp) -> Vec<Task> {
         self.ahead = snapshot.taken.duration_since(now);
         self.tell_gaps(snapshot);
         let incidents = detect(snapshot);
@@ -276,7 +293,7 @@ impl Turns {
             debug!(?standing, "agenda");
             self.told = standing;
         }
-        picked.into_iter().map(|sighting| (snapshot.clone(), ground.clone(), sighting)).collect()
+        picked.into_iter().map(|picked| (snapshot.clone(), ground.clone(), picked)).collect()
     }
 
     fn done(&mut self, incident: &Incident, outcome: Outcome, now: Timestamp) {

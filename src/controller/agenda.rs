@@ -9,6 +9,8 @@ use jiff::SignedDuration;
 
 use crate::case::{FailureId, Incident, ObjectRef, Shared, Timestamp};
 
+/// It is early until a failure has stood this many times as long as it has to.
+const EARLY: i32 = 3;
 /// Incidents that are worked at the same time.
 pub const AT_ONCE: usize = 4;
 /// Incidents that are kept in mind; what is beyond is seen again when there is room.
@@ -31,6 +33,16 @@ pub struct Sighting {
     pub mark: u64,
 }
 
+/// An incident whose turn has come.
+#[derive(Clone, Debug)]
+pub struct Picked {
+    pub incident: Incident,
+    /// That of its sighting.
+    pub mark: u64,
+    /// Whether it has stood for so little that more may be known of it soon.
+    pub is_early: bool,
+}
+
 /// What came of working an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -38,6 +50,8 @@ pub enum Outcome {
     Settled,
     /// A limit or a schedule stands against it, and will pass.
     Later,
+    /// It comes to an issue as yet, and it is early for one.
+    Early,
     /// The outside did not answer.
     Failed,
 }
@@ -150,7 +164,7 @@ impl Agenda {
     }
 
     /// What is to be worked now. Each must be reported with [`Agenda::done`].
-    pub fn turn(&mut self, sightings: Vec<Sighting>, now: Timestamp, pace: Pace<'_>) -> Vec<Sighting> {
+    pub fn turn(&mut self, sightings: Vec<Sighting>, now: Timestamp, pace: Pace<'_>) -> Vec<Picked> {
         self.standing = Standing::default();
         self.due = None;
         let mut ready: BTreeMap<String, Vec<Ready>> = BTreeMap::new();
@@ -169,7 +183,9 @@ impl Agenda {
         self.forget(now);
         let picked = self.pick(ready, pace.most);
         self.standing.working = self.working();
-        picked
+        let early =
+            |Sighting { incident, mark }| Picked { is_early: self.is_early(&incident, now, pace), incident, mark };
+        picked.into_iter().map(early).collect()
     }
 
     /// Reports what came of an incident that [`Agenda::turn`] gave out.
@@ -186,7 +202,7 @@ impl Agenda {
                 entry.attempts = 0;
                 entry.not_before = None;
             }
-            Outcome::Later | Outcome::Failed => {
+            Outcome::Later | Outcome::Early | Outcome::Failed => {
                 entry.attempts = entry.attempts.saturating_add(1);
                 entry.not_before = now.checked_add(scaled(wait(&key, entry.attempts), scale)).ok();
             }
@@ -231,6 +247,12 @@ impl Agenda {
         let entry = Entry { since, gone: None, worked: Vec::new(), working: None, attempts: 0, not_before: None };
         self.entries.insert(key.clone(), entry);
         true
+    }
+
+    fn is_early(&self, incident: &Incident, now: Timestamp, pace: Pace<'_>) -> bool {
+        let early = scaled((pace.settle)(incident).saturating_mul(EARLY), self.scale);
+        let since = self.entries.get(&Key::of(incident)).map(|entry| entry.since);
+        since.is_some_and(|since| now.duration_since(since) < early)
     }
 
     /// Since when it can be worked, if it can.
@@ -317,11 +339,27 @@ pub fn mark(incident: &Incident, generations: &BTreeSet<(ObjectRef, Option<i64>)
     let mut hasher = DefaultHasher::new();
     (Key::of(incident), generations, sources).hash(&mut hasher);
     for finding in &incident.findings {
-        // Counts in a symptom go up while nothing changes: "killed 6 times", "in 2 of 3 pods".
-        let words: String = finding.symptom.chars().filter(|c| !c.is_ascii_digit()).collect();
-        (words.split(" in ").next(), &finding.workload, &finding.container).hash(&mut hasher);
+        let symptom = in_steps(&finding.symptom);
+        (symptom.split(" in ").next(), &finding.workload, &finding.container).hash(&mut hasher);
     }
     hasher.finish()
+}
+
+/// Counts in a symptom go up while little changes: "killed 2 times, killed 3 times". Each of the first few may make
+/// evidence of what was not; after that only a count that has doubled is news.
+fn in_steps(symptom: &str) -> String {
+    let mut words = String::with_capacity(symptom.len());
+    let mut rest = symptom;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(at);
+        let (digits, after) = from.split_at(from.find(|c: char| !c.is_ascii_digit()).unwrap_or(from.len()));
+        let number: u64 = digits.parse().unwrap_or(u64::MAX);
+        let step = if number <= 4 { number } else { u64::from(number.ilog2()) + 3 };
+        words.push_str(before);
+        words.push_str(&step.to_string());
+        rest = after;
+    }
+    words + rest
 }
 
 #[cfg(test)]

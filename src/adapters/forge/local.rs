@@ -191,8 +191,9 @@ impl LocalForge {
 
     fn entries(&self) -> Result<Vec<(Page, HistoryEntry)>> {
         let landed = self.repo.landed()?;
-        let pages = self.pages()?;
-        pages.into_iter().map(|page| self.entry(&page, &landed).map(|entry| (page, entry))).collect()
+        // What we closed ourselves is no word of a person, and may come again.
+        let pages = self.pages()?.into_iter().filter(|page| !page.is_answered());
+        pages.map(|page| self.entry(&page, &landed).map(|entry| (page, entry))).collect()
     }
 
     fn pull_request(&self, request: &PullRequest) -> Result<Receipt> {
@@ -221,8 +222,28 @@ impl LocalForge {
         let landed = self.repo.commit_on_branch(&change, base_commit, &Author::kubecure(self.now))?;
         match ours {
             Some((page, entry)) => self.refresh_pull_request(page, entry, request, landed),
-            None => self.open_page(EntryKind::PullRequest, pull_front(request, &base, landed, self.now), &request.body),
+            None => {
+                let front = pull_front(request, &base, landed, self.now);
+                let receipt = self.open_page(EntryKind::PullRequest, front, &request.body)?;
+                self.answer_issues(request, &entries, &receipt)?;
+                Ok(receipt)
+            }
         }
+    }
+
+    /// Closes the issue that was opened while less was known: the pull request is the answer to it.
+    fn answer_issues(&self, by: &PullRequest, entries: &[(Page, HistoryEntry)], receipt: &Receipt) -> Result<()> {
+        let Receipt::Opened { link, .. } = receipt else { return Ok(()) };
+        let theirs = |entry: &HistoryEntry| {
+            entry.kind == EntryKind::Issue
+                && entry.state == EntryState::Open
+                && entry.failure == by.failure.0
+                && entry.workloads == names(&by.workloads)
+        };
+        for (page, entry) in entries.iter().filter(|(_, entry)| theirs(entry)) {
+            self.rewrite(page, entry, &page.answered_by(link))?;
+        }
+        Ok(())
     }
 
     fn refresh_pull_request(
@@ -419,6 +440,7 @@ fn pull_front(request: &PullRequest, base: &str, landed: Landed, now: Timestamp)
         failure: request.failure.0.to_owned(),
         workloads: names(&request.workloads),
         opened: Some(now),
+        answered: None,
     }
 }
 
@@ -437,6 +459,7 @@ fn issue_front(request: &Issue, now: Timestamp) -> Front {
         failure: request.failure.0.to_owned(),
         workloads: names(&request.workloads),
         opened: Some(now),
+        answered: None,
     }
 }
 

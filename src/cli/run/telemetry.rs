@@ -78,6 +78,7 @@ impl Telemetry {
                 let outcome = match outcome {
                     Outcome::Settled => "settled",
                     Outcome::Later => "later",
+                    Outcome::Early => "early",
                     Outcome::Failed => "failed",
                 };
                 self.metrics.count(&names::WORKED, &[outcome]);

@@ -13,7 +13,7 @@ fn settle(incident: &Incident) -> SignedDuration {
 
 impl Agenda {
     /// A turn as the one that leads takes it.
-    fn look(&mut self, seen: Vec<Sighting>, now: Timestamp) -> Vec<Sighting> {
+    fn look(&mut self, seen: Vec<Sighting>, now: Timestamp) -> Vec<Picked> {
         self.turn(seen, now, Pace { settle: &settle, most: AT_ONCE })
     }
 }
@@ -39,7 +39,7 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::new(1_800_000_000 + seconds, 0).unwrap()
 }
 
-fn names(picked: &[Sighting]) -> Vec<String> {
+fn names(picked: &[Picked]) -> Vec<String> {
     picked.iter().map(|s| s.incident.first().workload.path()).collect()
 }
 
@@ -168,9 +168,36 @@ fn what_failed_waits_longer_each_time_and_never_for_ever() {
 }
 
 #[test]
+fn it_is_early_until_it_has_stood_thrice_its_time() {
+    let mut agenda = Agenda::default();
+    let seen = || vec![sighting("shop", "web", 1)];
+    agenda.look(seen(), at(0));
+    let mut early = Vec::new();
+    for second in 30..=120 {
+        for picked in agenda.look(seen(), at(second)) {
+            early.push(picked.is_early);
+            agenda.done(&picked.incident, Outcome::Early, at(second));
+        }
+    }
+    assert_eq!(early.last(), Some(&false), "{early:?}");
+    assert!((2..6).contains(&early.len()) && early[0], "{early:?}");
+}
+
+#[test]
+fn each_of_the_first_counts_is_news_and_after_that_a_doubled_one() {
+    let of = |times: u64| {
+        let mut again = incident("oom-killed", "shop", "web");
+        again.findings[0].symptom = format!("keeps running out of memory: killed {times} times in 2 of {times} pods");
+        mark(&again, &BTreeSet::new(), "c1")
+    };
+    let marks: BTreeSet<u64> = (1..=1000).map(of).collect();
+    assert_eq!((marks.len(), of(2) == of(3), of(17) == of(31)), (12, false, true));
+}
+
+#[test]
 fn a_count_that_goes_up_is_no_change_and_an_edit_is() {
     let mut again = incident("oom-killed", "shop", "web");
-    again.findings[0].symptom = "keeps running out of memory (killed 17 times) in 2 of 3 pods".to_owned();
+    again.findings[0].symptom = "keeps running out of memory (killed 7 times) in 2 of 3 pods".to_owned();
     let generation = |n| BTreeSet::from([(ObjectRef::default(), Some(n))]);
     let first = mark(&incident("oom-killed", "shop", "web"), &generation(1), "c1");
     assert_eq!(first, mark(&again, &generation(1), "c1"));
@@ -185,7 +212,7 @@ proptest! {
     fn nothing_is_worked_twice(steps in prop::collection::vec((0_u8..12, 0_u8..8, 0_u64..3, 1_i64..9, 0_u8..3), 1..400)) {
         let mut agenda = Agenda::default();
         let (mut now, mut present) = (0, BTreeMap::new());
-        let (mut settled, mut running) = (BTreeSet::new(), Vec::<(Sighting, u8)>::new());
+        let (mut settled, mut running) = (BTreeSet::new(), Vec::<(Picked, u8)>::new());
         for (which, what, mark, pause, outcome) in steps {
             now += pause;
             let name = format!("w{which}");
@@ -205,7 +232,7 @@ proptest! {
             prop_assert!(running.len() <= AT_ONCE);
             if what % 2 == 0 && !running.is_empty() {
                 let (done, outcome) = running.remove(0);
-                let outcome = [Outcome::Settled, Outcome::Later, Outcome::Failed][usize::from(outcome)];
+                let outcome = [Outcome::Settled, Outcome::Early, Outcome::Failed][usize::from(outcome)];
                 agenda.done(&done.incident, outcome, at(now));
                 if outcome == Outcome::Settled && now < REMEMBERED.as_secs() {
                     settled.insert((done.incident.first().workload.name.clone(), done.mark));
