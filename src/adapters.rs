@@ -10,6 +10,8 @@ pub mod forge;
 pub mod git;
 pub mod live;
 pub mod logs;
+pub mod process;
 pub(crate) mod project;
 pub mod recorded;
+pub mod serve;
 pub mod snapshot;

@@ -4,7 +4,6 @@
 //! when an event is, and a restart repeats nothing: the forge is the memory.
 
 pub mod agenda;
-mod settle;
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -15,14 +14,13 @@ use futures::StreamExt;
 use futures::future::{Either, select};
 use futures::stream::FuturesUnordered;
 use jiff::SignedDuration;
-use tracing::{debug, info, warn};
+use tracing::{Instrument, debug, error_span, info, warn};
 
-use self::agenda::{Agenda, Outcome, Picked, Sighting, Standing, mark};
+use self::agenda::{AT_ONCE, Agenda, Outcome, Pace, Picked, Sighting, Standing, mark};
 use crate::case::{Case, Incident, ObjectRef, Request, Snapshot, Timestamp};
 use crate::cure::{consider, deliver};
 use crate::detect::detect;
-use crate::report::log::Log;
-use crate::report::{Journal, plain, tally};
+use crate::report::{Journal, Reader, plain, tally};
 use crate::review::means_later;
 use crate::review::policy::Policies;
 use crate::settings::Terms;
@@ -43,6 +41,9 @@ const SYNC: SignedDuration = SignedDuration::from_secs(60);
 #[expect(async_fn_in_trait, reason = "used through generics in one crate; no caller needs to name the futures")]
 pub trait Station {
     type World: World;
+    type Reader<'s>: Reader
+    where
+        Self: 's;
 
     fn now(&self) -> Timestamp;
 
@@ -62,6 +63,26 @@ pub trait Station {
 
     /// The world in which one incident is worked.
     fn world(&self, snapshot: Arc<Snapshot>, ground: &Ground) -> Result<Self::World>;
+
+    /// Whether this process works what it finds. One that follows another only keeps watching.
+    fn leads(&self) -> bool;
+
+    /// Who reads along while an incident is worked.
+    fn reader(&self) -> Self::Reader<'_>;
+
+    /// Takes note of what the loop sees and does. Nothing in the loop depends on it.
+    fn told(&self, news: News<'_>);
+}
+
+/// What the loop sees and does.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'n> {
+    /// This fails now.
+    Looked(&'n [Incident]),
+    /// A look is over. `waits` is how long the oldest incident could have been worked by now.
+    Turned { standing: Standing, took: SignedDuration, waits: Option<SignedDuration> },
+    /// The work on an incident is over.
+    Worked(Outcome),
 }
 
 /// Why the loop woke.
@@ -78,6 +99,8 @@ pub enum Woken {
 pub struct Ground {
     pub sources: Arc<crate::case::Sources>,
     pub policies: Policies,
+    /// Why the policy of this commit is not in force, if it is not: `policies` are then the last good ones.
+    pub invalid: Option<String>,
 }
 
 /// How the loop is run.
@@ -151,28 +174,38 @@ async fn work(
     ground: Arc<Ground>,
     Picked { incident, is_early, .. }: Picked,
 ) -> (Incident, Outcome) {
-    let terms = Terms { policies: &ground.policies, cluster: &plan.cluster, now: station.now() };
-    let worked = match station.world(snapshot, &ground) {
+    let mut reader = station.reader();
+    // Whatever is said on the way, also by who does not know of incidents, carries its id.
+    let span = error_span!("work", incident = %tally::incident_id(&incident));
+    let worked = async {
+        let world = station.world(snapshot, &ground)?;
+        let terms = Terms { policies: &ground.policies, cluster: &plan.cluster, now: station.now() };
         // A single pass does not come back to what was too early.
-        Ok(world) => through(&incident, &world, terms, is_early && !plan.once).await,
-        Err(error) => Err(error),
+        through(&incident, &world, terms, Journal::open(&incident, &mut reader), is_early && !plan.once).await
     };
-    let outcome = worked.unwrap_or_else(|error| {
-        let id = tally::incident_id(&incident);
-        warn!(incident = %plain::inline(&id), "not worked: {}", plain::inline(&format!("{error:#}")));
-        Outcome::Failed
-    });
+    let outcome = match worked.instrument(span).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            reader.failed(&incident, &format!("{error:#}"));
+            Outcome::Failed
+        }
+    };
+    station.told(News::Worked(outcome));
     (incident, outcome)
 }
 
 /// Works one incident through to the forge. While it is early only a pull request goes there: the evidence for one may
 /// still come, and an issue takes a person's time.
-async fn through(incident: &Incident, world: &impl World, terms: Terms<'_>, is_early: bool) -> Result<Outcome> {
-    let mut log = Log;
-    let mut journal = Journal::open(incident, &mut log);
+async fn through(
+    incident: &Incident,
+    world: &impl World,
+    terms: Terms<'_>,
+    mut journal: Journal<'_>,
+    is_early: bool,
+) -> Result<Outcome> {
     consider(incident, world, terms, &mut journal).await?;
     if is_early && matches!(submit(journal.case(), terms), Request::Issue(_)) {
-        info!(incident = %plain::inline(&tally::incident_id(incident)), "an issue waits, in case more is known soon");
+        info!("an issue waits, in case more is known soon");
         return Ok(Outcome::Early);
     }
     Ok(outcome(&deliver(world, terms, journal).await?))
@@ -183,6 +216,9 @@ fn outcome(case: &Case) -> Outcome {
     let later = case.verdict.as_ref().is_some_and(|verdict| verdict.reasons.iter().any(|r| means_later(r.gate)));
     if later && matches!(case.request, Some(Request::Nothing(_))) { Outcome::Later } else { Outcome::Settled }
 }
+
+/// An incident that is to be worked, and what it was seen in.
+type Turn = (Arc<Snapshot>, Arc<Ground>, Picked);
 
 /// What is kept from turn to turn.
 struct Turns {
@@ -196,6 +232,7 @@ struct Turns {
     told: Standing,
     /// Errors and gaps that were told: once, not in every turn.
     trouble: String,
+    invalid: Option<String>,
     gaps: BTreeSet<crate::case::Gap>,
     ended: Ended,
 }
@@ -203,17 +240,27 @@ struct Turns {
 impl Turns {
     fn new(plan: &Plan, now: Timestamp) -> Self {
         let agenda = Agenda::scaled(plan.settle_scale);
-        let (told, trouble, gaps) = (Standing::default(), String::new(), BTreeSet::new());
+        let (told, trouble, invalid, gaps) = (Standing::default(), String::new(), None, BTreeSet::new());
         let (took, ahead, ended) = (SignedDuration::ZERO, SignedDuration::ZERO, Ended::default());
-        Self { agenda, began: now, synced: None, took, ahead, told, trouble, gaps, ended }
+        Self { agenda, began: now, synced: None, took, ahead, told, trouble, invalid, gaps, ended }
     }
 
     /// Looks at the cluster, and says what is to be worked now.
-    fn turn(&mut self, station: &impl Station) -> Vec<(Arc<Snapshot>, Arc<Ground>, Picked)> {
-        let now = station.now();
-        let Some(snapshot) = station.snapshot() else { return Vec::new() };
+    fn turn(&mut self, station: &impl Station) -> Vec<Turn> {
+        let began = station.now();
+        let picked = station.snapshot().map(|snapshot| self.look(station, &snapshot, began));
+        self.took = station.now().duration_since(began);
+        let standing = self.agenda.standing();
+        let waits = standing.oldest.map(|oldest| began.duration_since(oldest) + self.ahead);
+        station.told(News::Turned { standing, took: self.took, waits });
+        picked.unwrap_or_default()
+    }
+
+    fn look(&mut self, station: &impl Station, snapshot: &Arc<Snapshot>, now: Timestamp) -> Vec<Turn> {
         self.ahead = snapshot.taken.duration_since(now);
-        self.tell_gaps(&snapshot);
+        self.tell_gaps(snapshot);
+        let incidents = detect(snapshot);
+        station.told(News::Looked(&incidents));
         let ground = match station.ground() {
             Ok(ground) => ground,
             Err(error) => {
@@ -222,7 +269,7 @@ impl Turns {
             }
         };
         self.tell_trouble("");
-        let incidents = detect(&snapshot);
+        self.tell_invalid(ground.invalid.as_deref());
         if self.synced.is_none() {
             info!(pods = snapshot.pods.len(), incidents = incidents.len(), "watching");
         }
@@ -230,16 +277,17 @@ impl Turns {
         self.ended.looked = true;
         let sources = ground.sources.commit.as_deref().unwrap_or("");
         let seen = incidents.into_iter().map(|incident| {
-            let mark = mark(&incident, &generations(&incident, &snapshot), sources);
+            let mark = mark(&incident, &generations(&incident, snapshot), sources);
             Sighting { incident, mark }
         });
-        let picked = self.agenda.turn(seen.collect(), snapshot.taken);
+        let settle = |incident: &Incident| settle(incident, snapshot, &ground.policies);
+        let pace = Pace { settle: &settle, most: if station.leads() { AT_ONCE } else { 0 } };
+        let picked = self.agenda.turn(seen.collect(), snapshot.taken, pace);
         let standing = self.agenda.standing();
         if standing != self.told {
             debug!(?standing, "agenda");
             self.told = standing;
         }
-        self.took = station.now().duration_since(now);
         picked.into_iter().map(|picked| (snapshot.clone(), ground.clone(), picked)).collect()
     }
 
@@ -275,6 +323,17 @@ impl Turns {
         }
     }
 
+    fn tell_invalid(&mut self, invalid: Option<&str>) {
+        if self.invalid.as_deref() != invalid {
+            if let Some(why) = invalid {
+                warn!("the last good policy stays in force: {}", plain::inline(why));
+            } else {
+                info!("the policy of the base branch is in force again");
+            }
+            self.invalid = invalid.map(str::to_owned);
+        }
+    }
+
     fn tell_gaps(&mut self, snapshot: &Snapshot) {
         let gaps: BTreeSet<_> = snapshot.gaps.iter().cloned().collect();
         for gap in gaps.difference(&self.gaps).take(20) {
@@ -282,6 +341,12 @@ impl Turns {
         }
         self.gaps = gaps;
     }
+}
+
+/// How long it must have stood, as the policy for its first workload says.
+fn settle(incident: &Incident, snapshot: &Snapshot, policies: &Policies) -> SignedDuration {
+    let workload = &incident.first().workload;
+    policies.decide(workload, &snapshot.labels_of(workload)).policy.settle.of(incident)
 }
 
 /// The generations of the workloads: a person who edits one changes the case.

@@ -101,9 +101,7 @@ pub fn a_namespace_that_goes_opens_nothing(bed: &Bed) {
     let forge = Forge::new();
     let mut controller = Controller::start(bed, "going", &forge, failing.path(), &["--settle-scale", "0.4"]);
     failing.apply(bed, "first");
-    wait("it is found", PATIENCE, || {
-        !bed.scan("going", failing.path())["findings"].as_array().unwrap().is_empty()
-    });
+    wait("it is found", PATIENCE, || !bed.scan("going", failing.path())["findings"].as_array().unwrap().is_empty());
     bed.kubectl(&["delete", "namespace", "going", "--timeout=120s"]);
     // Longer than it would have stood.
     sleep(Duration::from_secs(15));
@@ -120,7 +118,17 @@ pub fn a_namespace_that_goes_opens_nothing(bed: &Bed) {
 pub fn a_silent_node_is_one_incident(bed: &Bed) {
     let failing = Failing::new(bed, "silent", &[]);
     for name in ["north", "south", "west"] {
-        bed.kubectl(&["-n", "silent", "create", "deployment", name, "--image=demo.local/busybox:1.35", "--", "sleep", "3600"]);
+        bed.kubectl(&[
+            "-n",
+            "silent",
+            "create",
+            "deployment",
+            name,
+            "--image=demo.local/busybox:1.35",
+            "--",
+            "sleep",
+            "3600",
+        ]);
         bed.kubectl(&["-n", "silent", "rollout", "status", &format!("deployment/{name}"), "--timeout=120s"]);
     }
     let forge = Forge::new();
