@@ -181,16 +181,19 @@ async fn work(
     let mut reader = station.reader();
     // Whatever is said on the way, also by who does not know of incidents, carries its id.
     let span = error_span!("work", incident = %tally::incident_id(&incident));
-    let terms = Terms { policies: &ground.policies, cluster: &plan.cluster, now: station.now() };
-    let worked = match station.world(snapshot, &ground) {
+    let worked = async {
+        let world = station.world(snapshot, &ground)?;
+        let terms = Terms { policies: &ground.policies, cluster: &plan.cluster, now: station.now() };
         // A single pass does not come back to what was too early.
-        Ok(world) => through(&incident, &world, terms, &mut reader, is_early && !plan.once).instrument(span).await,
-        Err(error) => Err(error),
+        through(&incident, &world, terms, Journal::open(&incident, &mut reader), is_early && !plan.once).await
     };
-    let outcome = worked.unwrap_or_else(|error| {
-        reader.failed(&incident, &format!("{error:#}"));
-        Outcome::Failed
-    });
+    let outcome = match worked.instrument(span).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            reader.failed(&incident, &format!("{error:#}"));
+            Outcome::Failed
+        }
+    };
     station.told(News::Worked(outcome));
     (incident, outcome)
 }
@@ -201,13 +204,12 @@ async fn through(
     incident: &Incident,
     world: &impl World,
     terms: Terms<'_>,
-    reader: &mut impl Reader,
+    mut journal: Journal<'_>,
     is_early: bool,
 ) -> Result<Outcome> {
-    let mut journal = Journal::open(incident, reader);
     consider(incident, world, terms, &mut journal).await?;
     if is_early && matches!(submit(journal.case(), terms), Request::Issue(_)) {
-        info!(incident = %plain::inline(&tally::incident_id(incident)), "an issue waits, in case more is known soon");
+        info!("an issue waits, in case more is known soon");
         return Ok(Outcome::Early);
     }
     Ok(outcome(&deliver(world, terms, journal).await?))
@@ -220,7 +222,7 @@ fn outcome(case: &Case) -> Outcome {
 }
 
 /// An incident that is to be worked, and what it was seen in.
-type Task = (Arc<Snapshot>, Arc<Ground>, Picked);
+type Turn = (Arc<Snapshot>, Arc<Ground>, Picked);
 
 /// What is kept from turn to turn.
 struct Turns {
@@ -249,7 +251,7 @@ impl Turns {
     }
 
     /// Looks at the cluster, and says what is to be worked now.
-    fn turn(&mut self, station: &impl Station) -> Vec<Task> {
+    fn turn(&mut self, station: &impl Station) -> Vec<Turn> {
         let began = station.now();
         let snapshot = station.snapshot();
         self.tell_blind(station, snapshot.is_none(), began);
@@ -261,7 +263,7 @@ impl Turns {
         picked.unwrap_or_default()
     }
 
-    fn look(&mut self, station: &impl Station, snapshot: &Arc<Snapshot>, now: Timestamp) -> Vec<Task> {
+    fn look(&mut self, station: &impl Station, snapshot: &Arc<Snapshot>, now: Timestamp) -> Vec<Turn> {
         self.ahead = snapshot.taken.duration_since(now);
         self.tell_gaps(snapshot);
         let incidents = detect(snapshot);

@@ -115,7 +115,8 @@ fn arrows_run_one_way() {
 fn every_line_that_waits_in_cure_touches_the_world() {
     let text = code(&root().join("src/cure.rs"));
     for line in text.lines().filter(|line| line.contains(".await")) {
-        let touches = line.contains("world.") || line.contains("consider(") || line.contains("judge(");
+        // By itself, or through the function of this file that does.
+        let touches = ["world.", "consider(", "judge(", "deliver("].iter().any(|word| line.contains(word));
         assert!(touches, "this line of cure.rs waits for something else than the world: {line}");
     }
 }

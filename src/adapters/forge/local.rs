@@ -220,15 +220,13 @@ impl LocalForge {
         let base_commit = self.repo.commit_id(Some(&format!("refs/heads/{base}")))?;
         (self.fence)()?;
         let landed = self.repo.commit_on_branch(&change, base_commit, &Author::kubecure(self.now))?;
-        match ours {
-            Some((page, entry)) => self.refresh_pull_request(page, entry, request, landed),
-            None => {
-                let front = pull_front(request, &base, landed, self.now);
-                let receipt = self.open_page(EntryKind::PullRequest, front, &request.body)?;
-                self.answer_issues(request, &entries, &receipt)?;
-                Ok(receipt)
-            }
+        if let Some((page, entry)) = ours {
+            return self.refresh_pull_request(page, entry, request, landed);
         }
+        let front = pull_front(request, &base, landed, self.now);
+        let receipt = self.open_page(EntryKind::PullRequest, front, &request.body)?;
+        self.answer_issues(request, &entries, &receipt)?;
+        Ok(receipt)
     }
 
     /// Closes the issue that was opened while less was known: the pull request is the answer to it.
