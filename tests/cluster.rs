@@ -27,8 +27,11 @@ use std::sync::OnceLock;
 use bed::Bed;
 use libtest_mimic::{Arguments, Trial};
 
+/// A name, and what is done with the cluster.
+type Try = (&'static str, fn(&Bed));
+
 /// What is tried, in this order: faults last, because what they break takes its time to be whole again.
-const TRIALS: &[(&str, fn(&Bed))] = &[
+const TRIALS: &[Try] = &[
     ("what_deploy_holds_works_in_the_cluster", life::what_deploy_holds_works_in_the_cluster),
     ("the_shop_is_cured", life::the_shop_is_cured),
     ("every_case_is_named_right", life::every_case_is_named_right),

@@ -19,7 +19,9 @@ const STAGES: [&str; 8] = ["opened", "policy", "evidence", "diagnosis", "locatio
 pub fn killed_at_any_stage_it_is_finished_by_the_next(bed: &Bed) {
     let names = ["cart", "mail", "stock"];
     let failing = Failing::new(bed, "killed", &names);
-    names.iter().for_each(|name| failing.apply(bed, name));
+    for name in names {
+        failing.apply(bed, name);
+    }
     wait("all are found", PATIENCE, || {
         bed.scan(failing.namespace(), failing.path())["findings"].as_array().unwrap().len() == names.len()
     });
