@@ -24,8 +24,7 @@ use crate::detect::detect;
 use crate::report::log::Log;
 use crate::report::{Journal, plain, tally};
 use crate::review::means_later;
-use crate::review::policy::Policies;
-use crate::settings::Terms;
+use crate::settings::{Ground, Terms};
 use crate::world::World;
 
 /// A turn comes at the latest after this: some failures appear because time passes and nothing happens.
@@ -70,13 +69,6 @@ pub enum Woken {
     Look,
     /// The process is to end.
     Stop,
-}
-
-/// The base branch at one commit.
-#[derive(Debug)]
-pub struct Ground {
-    pub sources: Arc<crate::case::Sources>,
-    pub policies: Policies,
 }
 
 /// How the loop is run.

@@ -109,3 +109,10 @@ pub struct Terms<'t> {
     /// When the run is. Nothing below the command line reads a clock.
     pub now: crate::case::Timestamp,
 }
+
+/// The base branch at one commit: what is edited, and what may be.
+#[derive(Debug)]
+pub struct Ground {
+    pub sources: std::sync::Arc<crate::case::Sources>,
+    pub policies: crate::review::policy::Policies,
+}

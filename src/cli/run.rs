@@ -3,8 +3,8 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
@@ -12,17 +12,13 @@ use jiff::SignedDuration;
 use tokio::sync::watch;
 
 use super::output::CliError;
-use super::world::{ClusterArgs, bad_input, no_answer, policies};
+use super::world::{ClusterArgs, bad_input, no_answer};
 use crate::adapters::cluster::{Cluster, Scope, Watching};
-use crate::adapters::forge::Forge;
-use crate::adapters::forge::local::LocalForge;
+use crate::adapters::ground::{Base, LocalBase};
 use crate::adapters::live::Live;
 use crate::case::{Snapshot, Timestamp};
-use crate::controller::{self, Ended, Ground, Plan, Station, Woken};
-use crate::locate;
-
-/// How often it is asked whether the base branch moved.
-const BASE: Duration = Duration::from_secs(2);
+use crate::controller::{self, Ended, Plan, Station, Woken};
+use crate::settings::Ground;
 
 /// Watch the cluster, and work what fails through to pull requests
 #[derive(Args, Clone, Debug)]
@@ -58,7 +54,7 @@ pub struct RunArgs {
 }
 
 pub fn run(args: &RunArgs) -> Result<u8, CliError> {
-    let base = Base::new(super::cure::forge_folder(&args.forge)?, args.repo.clone());
+    let base: Arc<dyn Base> = Arc::new(LocalBase::new(super::cure::forge_folder(&args.forge)?, args.repo.clone()));
     log();
     // A mistake that a person can mend ends it at the start; later it only waits until it is mended.
     base.ground().map_err(bad_input)?;
@@ -102,67 +98,16 @@ fn log() {
     };
 }
 
-/// The forge's folder, and what was read of its base branch.
-struct Base {
-    dir: PathBuf,
-    seed: PathBuf,
-    read: Mutex<Option<Read>>,
-}
-
-/// A commit as it was read, or why it cannot be used.
-struct Read {
-    asked: Instant,
-    commit: String,
-    ground: Result<Arc<Ground>, String>,
-}
-
-impl Base {
-    fn new(dir: PathBuf, seed: PathBuf) -> Self {
-        Self { dir, seed, read: Mutex::default() }
-    }
-
-    fn forge(&self) -> Result<LocalForge> {
-        LocalForge::open(&self.dir, Some(&self.seed), Timestamp::now())
-    }
-
-    fn ground(&self) -> Result<Arc<Ground>> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = read.as_ref().filter(|known| known.asked.elapsed() < BASE) {
-            return known.ground.clone().map_err(anyhow::Error::msg);
-        }
-        let forge = self.forge()?;
-        let commit = forge.repo().commit_id(None)?.to_string();
-        let ground = match read.take().filter(|known| known.commit == commit) {
-            Some(known) => known.ground,
-            None => index(&forge, &commit).map(Arc::new).map_err(|error| format!("{error:#}")),
-        };
-        *read = Some(Read { asked: Instant::now(), commit, ground: ground.clone() });
-        ground.map_err(anyhow::Error::msg)
-    }
-}
-
-/// Reads the manifests and the policy of a commit.
-fn index(forge: &LocalForge, commit: &str) -> Result<Ground> {
-    let files = forge.repo().manifests(Some(commit), "")?;
-    let policies = policies(&files).map_err(|error| match error.hint {
-        Some(hint) => anyhow!("{}\nHint: {hint}", error.message),
-        None => anyhow!("{}", error.message),
-    })?;
-    tracing::info!(commit, files = files.files.len(), skipped = files.skipped.len(), "read the repository");
-    let sources = locate::index(forge.name(), files.commit, files.files, files.skipped);
-    Ok(Ground { sources: Arc::new(sources), policies })
-}
-
 /// A live cluster, a repository and a forge.
 struct Outside {
     cluster: Arc<Cluster>,
     watching: Watching,
-    base: Base,
+    base: Arc<dyn Base>,
     stop: watch::Receiver<bool>,
 }
 
 impl Outside {
-    async fn start(args: &RunArgs, base: Base) -> Result<Self, CliError> {
+    async fn start(args: &RunArgs, base: Arc<dyn Base>) -> Result<Self, CliError> {
         let of = ClusterArgs {
             kubeconfig: args.kubeconfig.clone(),
             context: args.context.clone(),
@@ -249,7 +194,6 @@ impl Station for Outside {
     }
 
     fn world(&self, snapshot: Arc<Snapshot>, ground: &Ground) -> Result<Live> {
-        let forge: Box<dyn Forge> = Box::new(self.base.forge()?);
-        Ok(Live::new(self.cluster.clone(), snapshot, ground.sources.clone(), Some(forge)))
+        Ok(Live::new(self.cluster.clone(), snapshot, ground.sources.clone(), Some(self.base.forge()?)))
     }
 }

@@ -1,0 +1,67 @@
+//! How fresh the ground is, for `/readyz`, metrics and `doctor`.
+
+use crate::case::Timestamp;
+
+/// What is known of the base branch, and since when it is not known any better.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroundStatus {
+    /// The commit that is in force; none until the first one was read.
+    pub commit: Option<String>,
+    /// When the repository answered last.
+    pub fetched_at: Option<Timestamp>,
+    /// Since when it does not answer, or cannot be used. None: it is well.
+    pub failing_since: Option<Timestamp>,
+    /// Why, in a sentence. Without credentials.
+    pub error: Option<String>,
+}
+
+impl GroundStatus {
+    /// Whether there is ground to stand on, however old.
+    pub fn is_known(&self) -> bool {
+        self.commit.is_some()
+    }
+
+    /// The repository answered.
+    pub(super) fn fetched(&mut self, now: Timestamp) {
+        self.fetched_at = Some(now);
+    }
+
+    /// A commit is in force, and nothing is wrong.
+    pub(super) fn well(&mut self, commit: &str) {
+        if self.commit.as_deref() != Some(commit) {
+            self.commit = Some(commit.to_owned());
+        }
+        (self.failing_since, self.error) = (None, None);
+    }
+
+    /// Something is wrong; what was in force stays so.
+    pub(super) fn failed(&mut self, error: &anyhow::Error, now: Timestamp) {
+        self.failing_since.get_or_insert(now);
+        self.error = Some(format!("{error:#}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_keeps_its_beginning_and_what_was_in_force() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut status = GroundStatus::default();
+        assert!(!status.is_known());
+        status.fetched(at(1));
+        status.well("abc");
+        status.failed(&anyhow::anyhow!("no answer"), at(2));
+        status.failed(&anyhow::anyhow!("still none"), at(3));
+        let failing = GroundStatus {
+            commit: Some("abc".to_owned()),
+            fetched_at: Some(at(1)),
+            failing_since: Some(at(2)),
+            error: Some("still none".to_owned()),
+        };
+        assert_eq!(status, failing);
+        status.well("abc");
+        assert_eq!((status.failing_since, status.error), (None, None));
+    }
+}
