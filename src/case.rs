@@ -7,6 +7,7 @@ mod delivery;
 mod evidence;
 mod list;
 mod objects;
+mod repo_url;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ pub use evidence::{Evidence, Item, ItemSource, Log, LogKey};
 pub use jiff::Timestamp;
 pub use list::List;
 pub use objects::*;
+pub use repo_url::{BadUrl, RepoUrl, Scheme};
 pub use snapshot::Snapshot;
 
 use crate::yaml::FieldPath;
