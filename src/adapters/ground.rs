@@ -1,6 +1,7 @@
 //! The base branch in, what the controller stands on out: manifests and policy at one commit, and how fresh they are.
 
 mod local;
+mod remote;
 mod status;
 
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 
 pub use self::local::LocalBase;
-pub use self::status::GroundStatus;
+pub use self::remote::{Fetched, Plan, RemoteBase};
+pub use self::status::{GroundError, GroundStatus};
 use super::folder::{self, RawFiles};
 use super::forge::Forge;
 use super::git::Repo;

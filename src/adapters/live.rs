@@ -1,9 +1,9 @@
 //! A live cluster, a repository and, where one is given, a forge.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::adapters::cluster::{Cluster, Logged};
@@ -21,7 +21,7 @@ pub struct Live {
     cluster: Arc<Cluster>,
     snapshot: Arc<Snapshot>,
     sources: Arc<Sources>,
-    forge: Option<Box<dyn Forge>>,
+    forge: Option<Arc<Mutex<Box<dyn Forge>>>>,
     /// What could not be read on the way.
     gaps: Mutex<BTreeSet<Gap>>,
 }
@@ -33,7 +33,20 @@ impl Live {
         sources: impl Into<Arc<Sources>>,
         forge: Option<Box<dyn Forge>>,
     ) -> Self {
+        let forge = forge.map(|forge| Arc::new(Mutex::new(forge)));
         Self { cluster: cluster.into(), snapshot, sources: sources.into(), forge, gaps: Mutex::default() }
+    }
+
+    /// Asks the forge on a thread where waiting for it stops nobody: neither the watches nor other incidents.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn Forge) -> Result<T> + Send + 'static,
+    ) -> Result<Option<T>> {
+        let Some(forge) = self.forge.clone() else { return Ok(None) };
+        let asked = tokio::task::spawn_blocking(move || {
+            question(forge.lock().unwrap_or_else(PoisonError::into_inner).as_ref())
+        });
+        asked.await.context("the forge was not asked to the end")?.map(Some)
     }
 
     /// What could not be read since the snapshot: logs, mostly.
@@ -90,13 +103,12 @@ impl World for Live {
     }
 
     async fn history(&self) -> Result<History> {
-        self.forge.as_ref().map_or_else(|| Ok(History::default()), |forge| forge.history())
+        Ok(self.ask(|forge| forge.history()).await?.unwrap_or_default())
     }
 
     async fn publish(&self, request: &Request) -> Result<Receipt> {
-        match &self.forge {
-            Some(forge) => forge.publish(request),
-            None => Ok(Receipt::Nothing { why: "no forge was given".to_owned() }),
-        }
+        let request = request.clone();
+        let receipt = self.ask(move |forge| forge.publish(&request)).await?;
+        Ok(receipt.unwrap_or_else(|| Receipt::Nothing { why: "no forge was given".to_owned() }))
     }
 }

@@ -12,9 +12,9 @@ use jiff::SignedDuration;
 use tokio::sync::watch;
 
 use super::output::CliError;
-use super::world::{ClusterArgs, bad_input, no_answer};
+use super::world::{ClusterArgs, no_answer};
 use crate::adapters::cluster::{Cluster, Scope, Watching};
-use crate::adapters::ground::{Base, LocalBase};
+use crate::adapters::ground::Base;
 use crate::adapters::live::Live;
 use crate::case::{Snapshot, Timestamp};
 use crate::controller::{self, Ended, Plan, Station, Woken};
@@ -26,7 +26,8 @@ pub struct RunArgs {
     /// Work everything that fails now, once it has settled, and end: for a CronJob
     #[arg(long)]
     pub once: bool,
-    /// Where pull requests go: `local:DIR`, a folder with a bare repository, pulls/ and issues/
+    /// Where pull requests go: `local:DIR`, a folder with a bare repository, pulls/ and issues/; or `branch`: branches
+    /// are pushed to the repository, and a person opens the pull requests
     #[arg(long, value_name = "FORGE", env = "KUBECURE_FORGE")]
     pub forge: String,
     /// The file that says how to reach the cluster [default: KUBECONFIG, else ~/.kube/config, else the pod's own
@@ -42,9 +43,11 @@ pub struct RunArgs {
     /// All namespaces, as without it
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
-    /// What the forge's repository is made from, where it has none yet
-    #[arg(long, value_name = "PATH", default_value = ".")]
+    /// The repository, by its URL; with `local:DIR` the folder that the forge's is made from, where it has none yet
+    #[arg(long, value_name = "URL or PATH", default_value = ".", env = "KUBECURE_REPO")]
     pub repo: PathBuf,
+    #[command(flatten)]
+    pub git: super::git::GitArgs,
     /// What to call the cluster in pull requests
     #[arg(long, value_name = "NAME", default_value = "cluster", env = "KUBECURE_CLUSTER")]
     pub cluster: String,
@@ -54,10 +57,8 @@ pub struct RunArgs {
 }
 
 pub fn run(args: &RunArgs) -> Result<u8, CliError> {
-    let base: Arc<dyn Base> = Arc::new(LocalBase::new(super::cure::forge_folder(&args.forge)?, args.repo.clone()));
     log();
-    // A mistake that a person can mend ends it at the start; later it only waits until it is mended.
-    base.ground().map_err(bad_input)?;
+    let base = super::git::base(&args.forge, &args.repo, &args.git)?;
     // The watches have a thread of their own, so that work on an incident does not keep them waiting.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| CliError::usage(format!("cannot start: {error}")))?;

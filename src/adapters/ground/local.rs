@@ -77,7 +77,7 @@ impl Base for LocalBase {
                 Ok(ground)
             }
             Err(error) => {
-                known.status.failed(&error, now);
+                known.status.failed(&error, "unusable", now);
                 Err(error)
             }
         }

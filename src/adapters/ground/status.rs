@@ -11,8 +11,23 @@ pub struct GroundStatus {
     pub fetched_at: Option<Timestamp>,
     /// Since when it does not answer, or cannot be used. None: it is well.
     pub failing_since: Option<Timestamp>,
-    /// Why, in a sentence. Without credentials.
-    pub error: Option<String>,
+    /// Why.
+    pub error: Option<GroundError>,
+}
+
+/// Why the ground is not as fresh as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroundError {
+    /// One word, of a fixed set: fit for the label of a metric.
+    pub word: &'static str,
+    /// A sentence, and a hint on a line of its own. Without credentials.
+    pub text: String,
+}
+
+impl std::fmt::Display for GroundError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 impl GroundStatus {
@@ -35,9 +50,9 @@ impl GroundStatus {
     }
 
     /// Something is wrong; what was in force stays so.
-    pub(super) fn failed(&mut self, error: &anyhow::Error, now: Timestamp) {
+    pub(super) fn failed(&mut self, error: &anyhow::Error, word: &'static str, now: Timestamp) {
         self.failing_since.get_or_insert(now);
-        self.error = Some(format!("{error:#}"));
+        self.error = Some(GroundError { word, text: format!("{error:#}") });
     }
 }
 
@@ -52,13 +67,13 @@ mod tests {
         assert!(!status.is_known());
         status.fetched(at(1));
         status.well("abc");
-        status.failed(&anyhow::anyhow!("no answer"), at(2));
-        status.failed(&anyhow::anyhow!("still none"), at(3));
+        status.failed(&anyhow::anyhow!("no answer"), "unreachable", at(2));
+        status.failed(&anyhow::anyhow!("still none"), "stalled", at(3));
         let failing = GroundStatus {
             commit: Some("abc".to_owned()),
             fetched_at: Some(at(1)),
             failing_since: Some(at(2)),
-            error: Some("still none".to_owned()),
+            error: Some(GroundError { word: "stalled", text: "still none".to_owned() }),
         };
         assert_eq!(status, failing);
         status.well("abc");
