@@ -23,7 +23,7 @@ use crate::case::{RepoUrl, Scheme, Timestamp};
 
 /// What libgit2 is told instead of the URL.
 pub(super) const URL: &str = "kubecure://repository";
-const PREFIX: &str = "kubecure://";
+const SCHEME: &str = "kubecure";
 /// So much room is left in the folder of the clone. libgit2 writes packs through a memory map, where a full disk is no
 /// error but the end of the process; so it is noticed before.
 const RESERVE: u64 = 4 * 1024 * 1024;
@@ -186,7 +186,7 @@ fn register() -> Result<(), Trouble> {
         // SAFETY: libgit2 wants that no transport is looked up or added meanwhile. `OnceLock` lets one thread in and
         // keeps the others waiting, every use of a transport in this program comes through `run`, which waits here, and
         // nothing else adds one.
-        unsafe { git2::transport::register(PREFIX, make) }.map_err(|error| error.message().to_owned())
+        unsafe { git2::transport::register(SCHEME, make) }.map_err(|error| error.message().to_owned())
     });
     done.clone().map_err(|why| Trouble::Other { why })
 }
