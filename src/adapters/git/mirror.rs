@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use git2::{Oid, Repository, RepositoryInitOptions};
+use git2::{Oid, Repository, RepositoryInitOptions, RepositoryOpenFlags};
 use sha2::{Digest, Sha256};
 
 use super::remote::{Depth, Push, Remote, Trouble};
-use super::{Marks, Repo, open_bare};
+use super::{Marks, Repo};
 
 /// The key in the clone's configuration that says of what it is one.
 const MARK: &str = "kubecure.of";
@@ -98,8 +98,8 @@ impl Mirror {
     /// Opens what is there, without asking the server.
     pub fn repo(&mut self) -> Result<Repo> {
         self.hold()?;
-        let repo = if self.there().is_some() { open_bare(&self.repo_path())? } else { None };
-        repo.with_context(|| format!("{} was not fetched yet", self.name()))
+        let inner = self.there().with_context(|| format!("{} was not fetched yet", self.name()))?;
+        Ok(Repo { inner, prefix: String::new(), shown: self.name() })
     }
 
     /// Branches of ours that were on the server and are no longer, as far as this process or the clone remembers.
@@ -192,7 +192,12 @@ impl Mirror {
     fn there(&self) -> Option<Repository> {
         let path = self.repo_path();
         let is_folder = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
-        let repo = Repository::open_bare(&path).ok().filter(|_| is_folder && !self.spoilt)?;
+        if !is_folder || self.spoilt {
+            return None;
+        }
+        // Not `open_bare`: that one forgets where a shallow history ends.
+        let as_it_is = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT | RepositoryOpenFlags::BARE;
+        let repo = Repository::open_ext(&path, as_it_is, &[] as &[&Path]).ok()?;
         let of = repo.config().ok()?.snapshot().ok()?.get_string(MARK).ok()?;
         let whole = repo.head().and_then(|head| head.peel_to_tree()).is_ok();
         (whole && of == self.remote.url().canonical()).then_some(repo)
