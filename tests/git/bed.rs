@@ -19,7 +19,7 @@ pub struct Bed {
     pub clones: tempfile::TempDir,
     pub limits: Limits,
     pub access: Access,
-    person: tempfile::TempDir,
+    pub person_folder: tempfile::TempDir,
 }
 
 impl Bed {
@@ -36,7 +36,7 @@ impl Bed {
         git(person.path(), &["remote", "add", "origin", bare.to_str().unwrap()]);
         let access = Access { ca_file: Some(server.ca_file.clone()), ..Access::default() };
         let clones = tempfile::tempdir().unwrap();
-        let bed = Self { server, clones, limits: Limits::default(), access, person };
+        let bed = Self { server, clones, limits: Limits::default(), access, person_folder: person };
         for number in 0..10 {
             bed.commit(&[("web.yaml", WEB), ("count.yaml", &format!("# {number}\n"))]);
         }
@@ -46,7 +46,7 @@ impl Bed {
     /// Files as a person commits and pushes them. Returns the commit.
     pub fn commit(&self, files: &[(&str, &str)]) -> String {
         for (name, text) in files {
-            std::fs::write(self.person.path().join(name), text).unwrap();
+            std::fs::write(self.person_folder.path().join(name), text).unwrap();
         }
         self.person(&["add", "-A"]);
         self.person(&["commit", "-q", "--allow-empty", "-m", "a person's commit"]);
@@ -56,7 +56,7 @@ impl Bed {
 
     /// What a person does with git in a work tree.
     pub fn person(&self, words: &[&str]) -> String {
-        git(self.person.path(), words)
+        git(self.person_folder.path(), words)
     }
 
     /// What git says in the repository on the server.
@@ -131,7 +131,11 @@ pub fn pull(fingerprint: &str, to: &str) -> Request {
         labels: Vec::new(),
         reviewers: Vec::new(),
         draft: false,
-        files: vec![EditedFile { path: "web.yaml".to_owned(), after: before.replace("64Mi", to), before: before.into() }],
+        files: vec![EditedFile {
+            path: "web.yaml".to_owned(),
+            after: before.replace("64Mi", to),
+            before: before.into(),
+        }],
         failure: FailureId("oom-killed"),
         workloads: vec![workload],
     })

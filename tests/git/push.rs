@@ -27,7 +27,10 @@ fn why(receipt: &Receipt) -> &str {
 /// The same by every way that pushes.
 fn opens_once(bed: &Bed, base: impl Fn() -> RemoteBase) {
     let opened = base().forge().unwrap().publish(&pull(A, "128Mi")).unwrap();
-    assert!(matches!(&opened, Receipt::Opened { kind: EntryKind::Branch, link, .. } if link.contains(BRANCH)), "{opened:?}");
+    assert!(
+        matches!(&opened, Receipt::Opened { kind: EntryKind::Branch, link, .. } if link.contains(BRANCH)),
+        "{opened:?}"
+    );
     assert_eq!(bed.branches(), [BRANCH]);
     let tip = bed.on_server(&["rev-parse", BRANCH]);
     assert_eq!(bed.on_server(&["rev-parse", &format!("{BRANCH}^")]), bed.on_server(&["rev-parse", "main"]));
@@ -39,7 +42,10 @@ fn opens_once(bed: &Bed, base: impl Fn() -> RemoteBase) {
     assert_eq!(bed.on_server(&["rev-parse", BRANCH]), tip);
     let history = base().forge().unwrap().history().unwrap();
     let [entry] = &history.entries[..] else { panic!("{history:?}") };
-    assert_eq!((entry.state, entry.fingerprint.0.as_str(), entry.failure.as_str()), (EntryState::Open, A, "oom-killed"));
+    assert_eq!(
+        (entry.state, entry.fingerprint.0.as_str(), entry.failure.as_str()),
+        (EntryState::Open, A, "oom-killed")
+    );
     assert_eq!((&entry.workloads[..], entry.foreign_commit.as_ref()), (&["Deployment shop/web".to_owned()][..], None));
     // A better value is the same branch; another fingerprint for the workload waits.
     let updated = base().forge().unwrap().publish(&pull(A, "256Mi")).unwrap();
@@ -68,12 +74,14 @@ fn the_link_that_the_server_prints_is_told() {
     let bed = Bed::new();
     let hook = bed.server.path("shop.git/hooks/post-receive");
     std::fs::write(&hook, "#!/bin/sh\nprintf '%s\\n' \"$KUBECURE_TEST_BANNER\" >&2\n").unwrap();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut std::fs::metadata(&hook).unwrap().permissions(), 0o755);
     std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let link = format!("{}/shop/compare/main...{BRANCH}", bed.server.url);
     bed.server.banner(&format!("Create a new pull request for '{BRANCH}':\n  {link}"));
     let opened = forge(&bed).publish(&pull(A, "128Mi")).unwrap();
-    assert!(matches!(&opened, Receipt::Opened { link: told, .. } if *told == format!("{BRANCH}: {link}")), "{opened:?}");
+    assert!(
+        matches!(&opened, Receipt::Opened { link: told, .. } if *told == format!("{BRANCH}: {link}")),
+        "{opened:?}"
+    );
 }
 
 #[test]
@@ -151,10 +159,8 @@ fn two_at_once_make_one_branch() {
     let start = |clones| RemoteBase::start(bed.remote(&bed.url()), plan(NEVER), clones).unwrap();
     let bases = [start(bed.clones.path()), start(others.path())];
     let receipts: Vec<_> = std::thread::scope(|scope| {
-        let all: Vec<_> = bases
-            .iter()
-            .map(|base| scope.spawn(move || base.forge().unwrap().publish(&pull(A, "128Mi"))))
-            .collect();
+        let all: Vec<_> =
+            bases.iter().map(|base| scope.spawn(move || base.forge().unwrap().publish(&pull(A, "128Mi")))).collect();
         all.into_iter().map(|one| one.join().unwrap()).collect()
     });
     let opened = receipts.iter().filter(|receipt| matches!(receipt, Ok(Receipt::Opened { .. }))).count();

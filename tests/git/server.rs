@@ -166,12 +166,17 @@ impl State {
         let fault = self.fault.lock().unwrap().clone();
         let text = |status: u16, text: &str| {
             let length = text.len();
-            format!("HTTP/1.1 {status} X\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}")
+            format!(
+                "HTTP/1.1 {status} X\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
+            )
         };
         let answer = match fault {
             Fault::Status(status, said) => text(status, &said),
             Fault::Echo(status) => text(status, &format!("you sent {authorization:?}")),
-            Fault::Page => "HTTP/1.1 200 X\r\nContent-Type: text/html\r\nContent-Length: 4\r\nConnection: close\r\n\r\n<p/>".to_owned(),
+            Fault::Page => {
+                "HTTP/1.1 200 X\r\nContent-Type: text/html\r\nContent-Length: 4\r\nConnection: close\r\n\r\n<p/>"
+                    .to_owned()
+            }
             Fault::Redirect(to) if asked.method == "GET" && !asked.path.contains("/moved/") => {
                 let to = format!("{to}{}?{}", asked.path, asked.query);
                 format!("HTTP/1.1 301 X\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
@@ -225,10 +230,10 @@ impl State {
 /// The answer of the backend as HTTP, with the fault in it.
 fn answer(stream: &mut impl Write, headers: &str, mut body: Vec<u8>, fault: &Fault) {
     let status = headers.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap_or("200 OK");
-    let rest: String = headers.lines().filter(|line| !line.is_empty() && !line.starts_with("Status:")).fold(
-        String::new(),
-        |all, line| all + line + "\r\n",
-    );
+    let rest: String = headers
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with("Status:"))
+        .fold(String::new(), |all, line| all + line + "\r\n");
     let is_pack = body.windows(4).any(|window| window == b"PACK");
     let length = body.len();
     match fault {
@@ -241,7 +246,8 @@ fn answer(stream: &mut impl Write, headers: &str, mut body: Vec<u8>, fault: &Fau
     }
     let length = if matches!(fault, Fault::Truncate(_)) { body.len() } else { length };
     let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&jiff::Timestamp::now()).unwrap();
-    let head = format!("HTTP/1.1 {status}\r\n{rest}Date: {date}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let head =
+        format!("HTTP/1.1 {status}\r\n{rest}Date: {date}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
     let _ = stream.write_all(head.as_bytes());
     if let Fault::Stall(bytes) = fault
         && is_pack

@@ -173,7 +173,11 @@ impl Fetched {
             known.asked = Some(Instant::now());
             known.status.fetched(now);
         }
-        self.read(mirror, now);
+        if !self.read(mirror, now) {
+            // It was read as far as the server is concerned, and lies broken here.
+            mirror.fetch()?;
+            self.read(mirror, now);
+        }
         Ok(())
     }
 
@@ -193,8 +197,8 @@ impl Fetched {
         }
     }
 
-    /// Reads the base branch if it is not the commit that was read last.
-    fn read(&self, mirror: &mut Mirror, now: Timestamp) {
+    /// Reads the base branch if it is not the commit that was read last. False: the clone is broken.
+    fn read(&self, mirror: &mut Mirror, now: Timestamp) -> bool {
         let found = mirror.repo().and_then(|repo| Ok((repo.commit_id(None)?.to_string(), repo)));
         let found = found.and_then(|(commit, repo)| {
             let known = lock(&self.known);
@@ -203,17 +207,20 @@ impl Fetched {
             Ok((is_new.then(|| read(&repo, &self.name, &commit)).transpose()?, commit))
         });
         match found {
-            Ok((ground, commit)) => self.well(ground, &commit),
+            Ok((ground, commit)) => {
+                self.well(ground, &commit);
+                true
+            }
+            // Objects that cannot be read are no mistake of a person: the next fetch makes the clone anew.
+            Err(error) if error.chain().any(|cause| cause.is::<git2::Error>()) => {
+                mirror.spoilt();
+                self.failed(&error, "damaged", now);
+                false
+            }
             Err(error) => {
-                // Objects that cannot be read are no mistake of a person: the next fetch makes the clone anew.
-                if error.downcast_ref::<git2::Error>().is_some() {
-                    mirror.spoilt();
-                }
                 self.failed(&error, "unusable", now);
-                let mut known = lock(&self.known);
-                if error.downcast_ref::<git2::Error>().is_none() {
-                    known.ground = Some(Err(format!("{error:#}")));
-                }
+                lock(&self.known).ground = Some(Err(format!("{error:#}")));
+                true
             }
         }
     }

@@ -150,7 +150,8 @@ impl Pipe {
     /// Why it ended before it began, from its own words.
     fn refusal(&mut self) -> Trouble {
         self.input = None;
-        let said = self.said.take().and_then(|said| self.session.wait(tokio::time::timeout(GRACE, said)).ok());
+        let to_the_end = |said| self.session.wait(async { tokio::time::timeout(GRACE, said).await });
+        let said = self.said.take().and_then(|said| to_the_end(said).ok());
         let said = said.and_then(Result::ok).and_then(Result::ok).unwrap_or_default();
         self.meaning(&said)
     }
