@@ -24,7 +24,7 @@ pub struct DoctorArgs {
     #[command(flatten)]
     pub of: ClusterArgs,
     /// The repository: a folder, read as it lies there, or a URL
-    #[arg(long, value_name = "URL or PATH", default_value = ".", env = "KUBECURE_REPO")]
+    #[arg(long, value_name = "URL or PATH", default_value = ".", env = "KUBECURE_REPO", hide_env_values = true)]
     pub repo: PathBuf,
     /// A commit, tag or branch of the repository instead of its files
     #[arg(long, value_name = "REV")]

@@ -44,7 +44,7 @@ pub struct RunArgs {
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
     /// The repository, by its URL; with `local:DIR` the folder that the forge's is made from, where it has none yet
-    #[arg(long, value_name = "URL or PATH", default_value = ".", env = "KUBECURE_REPO")]
+    #[arg(long, value_name = "URL or PATH", default_value = ".", env = "KUBECURE_REPO", hide_env_values = true)]
     pub repo: PathBuf,
     #[command(flatten)]
     pub git: super::git::GitArgs,

@@ -52,6 +52,8 @@ struct State {
     asked: Mutex<Vec<String>>,
     /// Printed by the server after a push, as forges do.
     banner: Mutex<String>,
+    /// Seconds that its clock is ahead.
+    ahead: Mutex<i64>,
 }
 
 impl Server {
@@ -67,6 +69,7 @@ impl Server {
             fault: Mutex::default(),
             asked: Mutex::default(),
             banner: Mutex::default(),
+            ahead: Mutex::default(),
         });
         let address = listen(state.clone(), Some(config));
         Self { root, url: format!("https://localhost:{}", address.port()), ca_file, state }
@@ -92,6 +95,10 @@ impl Server {
     /// What is printed after each push.
     pub fn banner(&self, text: &str) {
         text.clone_into(&mut self.state.banner.lock().unwrap());
+    }
+
+    pub fn clock_ahead(&self, seconds: i64) {
+        *self.state.ahead.lock().unwrap() = seconds;
     }
 
     /// The folder of a repository.
@@ -132,7 +139,8 @@ fn certificates() -> (Arc<ServerConfig>, String) {
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_certificate = ca.self_signed(&ca_key).unwrap();
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let params =
+        CertificateParams::new(["localhost", "127.0.0.1", "git.shop.example"].map(ToOwned::to_owned).to_vec()).unwrap();
     let certificate = params.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
     let chain = vec![CertificateDer::from(certificate.der().to_vec())];
     let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
@@ -223,12 +231,13 @@ impl State {
         let _ = (feeding.join(), child.wait());
         let head = output.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
         let (headers, body) = output.split_at(head);
-        answer(stream, &String::from_utf8_lossy(headers), body.to_vec(), fault);
+        let now = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(*self.ahead.lock().unwrap());
+        answer(stream, &String::from_utf8_lossy(headers), body.to_vec(), fault, now);
     }
 }
 
 /// The answer of the backend as HTTP, with the fault in it.
-fn answer(stream: &mut impl Write, headers: &str, mut body: Vec<u8>, fault: &Fault) {
+fn answer(stream: &mut impl Write, headers: &str, mut body: Vec<u8>, fault: &Fault, now: jiff::Timestamp) {
     let status = headers.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap_or("200 OK");
     let rest: String = headers
         .lines()
@@ -245,7 +254,7 @@ fn answer(stream: &mut impl Write, headers: &str, mut body: Vec<u8>, fault: &Fau
         _ => {}
     }
     let length = if matches!(fault, Fault::Truncate(_)) { body.len() } else { length };
-    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&jiff::Timestamp::now()).unwrap();
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now).unwrap();
     let head =
         format!("HTTP/1.1 {status}\r\n{rest}Date: {date}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
     let _ = stream.write_all(head.as_bytes());
@@ -278,6 +287,50 @@ fn read(reader: &mut impl BufRead) -> Option<Asked> {
     reader.read_exact(&mut body).ok()?;
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     Some(Asked { method, path: path.to_owned(), query: query.to_owned(), headers, body })
+}
+
+/// A proxy that leads everybody to one server, and notes where they wanted to go.
+pub struct Proxy {
+    pub url: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Proxy {
+    pub fn start(server: &str) -> Self {
+        let to = server.rsplit('/').next().unwrap().replace("localhost", "127.0.0.1");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let noted = asked.clone();
+        std::thread::spawn(move || {
+            for mut client in listener.incoming().flatten() {
+                let (to, noted) = (to.clone(), noted.clone());
+                std::thread::spawn(move || {
+                    let mut head = Vec::new();
+                    let mut byte = [0];
+                    while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte).unwrap_or(0) == 1 {
+                        head.push(byte[0]);
+                    }
+                    let first = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
+                    noted.lock().unwrap().push(first);
+                    let mut server = std::net::TcpStream::connect(to).unwrap();
+                    client.write_all(b"HTTP/1.1 200 X\r\n\r\n").unwrap();
+                    let (mut from, mut into) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut into);
+                        let _ = into.shutdown(std::net::Shutdown::Write);
+                    });
+                    let _ = std::io::copy(&mut server, &mut client);
+                    let _ = client.shutdown(std::net::Shutdown::Write);
+                });
+            }
+        });
+        Self { url, asked }
+    }
+
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
 }
 
 /// Runs git, and says what it printed.
