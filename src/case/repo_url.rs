@@ -44,7 +44,7 @@ pub struct RepoUrl {
     scheme: Scheme,
     /// Who asks, for ssh.
     user: Option<String>,
-    /// Lower case; of IPv6 without brackets; empty for a file.
+    /// Lower case; of `IPv6` without brackets; empty for a file.
     host: String,
     /// Where it is not the usual one.
     port: Option<u16>,

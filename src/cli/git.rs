@@ -14,6 +14,7 @@ use crate::adapters::ground::{Base, LocalBase, Plan, RemoteBase};
 use crate::case::RepoUrl;
 
 /// The repository on a server
+#[expect(clippy::doc_markdown, reason = "this is the text of --help, where backticks stand for themselves")]
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "A repository by URL")]
 pub struct GitArgs {

@@ -5,9 +5,9 @@ use serde_json::Value;
 use crate::run::Shop;
 use crate::server::{Fault, Proxy};
 
-fn doctor(shop: &Shop, more: &[&str], environment: &[(&str, &str)]) -> Value {
-    let mut command = shop.kubecure("doctor");
-    let output = command.args(["-o", "json"]).args(more).envs(environment.iter().copied()).output().unwrap();
+fn doctor(shop: &Shop, repo: &str, environment: &[(&str, &str)]) -> Value {
+    let mut command = shop.kubecure_at("doctor", repo);
+    let output = command.args(["-o", "json"]).envs(environment.iter().copied()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
 }
@@ -23,7 +23,7 @@ fn check(said: &Value, about: &str) -> (String, String) {
 #[test]
 fn a_repository_that_is_well_is_told_so_and_nothing_is_kept() {
     let shop = Shop::new(true);
-    let said = doctor(&shop, &[], &[]);
+    let said = doctor(&shop, &shop.bed.url(), &[]);
     for (about, text) in [
         ("git", "can be read; its default branch is main"),
         ("git push", "lets these credentials push"),
@@ -45,14 +45,14 @@ fn a_repository_that_is_well_is_told_so_and_nothing_is_kept() {
 fn what_is_wrong_has_its_next_step() {
     let shop = Shop::new(true);
     shop.bed.on_server(&["config", "http.receivepack", "false"]);
-    let (state, says) = check(&doctor(&shop, &[], &[]), "git push");
+    let (state, says) = check(&doctor(&shop, &shop.bed.url(), &[]), "git push");
     assert_eq!(state, "fail", "{says}");
     assert!(
         says.contains("it can be read, and not pushed to") && says.contains("a token that may read and write"),
         "{says}"
     );
     shop.bed.server.clock_ahead(-600);
-    let (state, says) = check(&doctor(&shop, &[], &[]), "git clock");
+    let (state, says) = check(&doctor(&shop, &shop.bed.url(), &[]), "git clock");
     assert!(state == "warn" && says.contains("behind this machine") && says.contains("NTP"), "{says}");
     for (fault, text, next) in [
         (Fault::Down, "does not answer", "tried again"),
@@ -61,11 +61,11 @@ fn what_is_wrong_has_its_next_step() {
         (Fault::Page, "no Git server", "git clone"),
     ] {
         shop.bed.server.fault(fault);
-        let (state, says) = check(&doctor(&shop, &[], &[]), "git");
+        let (state, says) = check(&doctor(&shop, &shop.bed.url(), &[]), "git");
         assert_eq!(state, "fail", "{says}");
         assert!(says.contains(text) && says.contains(next), "{says}");
     }
-    let (state, says) = check(&doctor(&shop, &["--repo", "."], &[]), "forge");
+    let (state, says) = check(&doctor(&shop, ".", &[]), "forge");
     assert!(state == "fail" && says.contains("--repo URL"), "{says}");
 }
 
@@ -73,12 +73,12 @@ fn what_is_wrong_has_its_next_step() {
 fn a_proxy_of_the_environment_is_used_unless_the_host_is_left_out() {
     let shop = Shop::new(true);
     let proxy = Proxy::start(&shop.bed.server.url);
-    let by_name = ["--repo", "https://git.shop.example/shop.git"];
-    let said = doctor(&shop, &by_name, &[("HTTPS_PROXY", &proxy.url)]);
+    let said =
+        doctor(&shop, "https://git.shop.example/shop.git", &[("HTTPS_PROXY", &proxy.url), ("NO_PROXY", "127.0.0.1")]);
     assert_eq!(check(&said, "git").0, "ok", "{said:#}");
     assert!(proxy.asked().iter().all(|line| line == "CONNECT git.shop.example:443 HTTP/1.1"), "{:?}", proxy.asked());
     let before = proxy.asked().len();
     assert!(before > 0);
-    let said = doctor(&shop, &[], &[("HTTPS_PROXY", &proxy.url), ("NO_PROXY", "localhost")]);
+    let said = doctor(&shop, &shop.bed.url(), &[("HTTPS_PROXY", &proxy.url), ("NO_PROXY", "localhost,127.0.0.1")]);
     assert_eq!((check(&said, "git").0.as_str(), proxy.asked().len()), ("ok", before));
 }

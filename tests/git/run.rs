@@ -29,10 +29,14 @@ impl Shop {
 
     /// `kubecure VERB`, with everything that it takes.
     pub fn kubecure(&self, verb: &str) -> Command {
+        self.kubecure_at(verb, &self.bed.url())
+    }
+
+    pub fn kubecure_at(&self, verb: &str, repo: &str) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin("kubecure"));
         command.env_clear().env("KUBECURE_GIT_TOKEN", TOKEN).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.arg(verb).arg("--kubeconfig").arg(self.api.kubeconfig(self.folder.path()));
-        command.args(["--forge", "branch", "--repo", &self.bed.url()]);
+        command.args(["--forge", "branch", "--repo", repo]);
         command.arg("--git-ca-file").arg(&self.bed.server.ca_file).arg("--clone-dir").arg(self.bed.clones.path());
         if verb == "run" {
             command.args(["--settle-scale", "0.02", "--fetch-every", "1s"]);

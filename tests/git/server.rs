@@ -113,18 +113,15 @@ fn listen(state: Arc<State>, tls: Option<Arc<ServerConfig>>) -> SocketAddr {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let (state, tls) = (state.clone(), tls.clone());
-            std::thread::spawn(move || match tls {
-                Some(config) => {
-                    let connection = ServerConnection::new(config).unwrap();
-                    let mut stream = StreamOwned::new(connection, stream);
-                    state.serve(&mut stream);
-                    stream.conn.send_close_notify();
-                    let _ = stream.flush();
-                }
-                None => {
+            std::thread::spawn(move || {
+                let Some(config) = tls else {
                     let mut stream = stream;
-                    state.serve(&mut stream);
-                }
+                    return state.serve(&mut stream);
+                };
+                let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
+                state.serve(&mut stream);
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
             });
         }
     });

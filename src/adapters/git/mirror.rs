@@ -271,8 +271,7 @@ fn folder_name(url: &str) -> String {
     let words: String = path.chars().map(plain).collect();
     let words: String = words.trim_matches(['-', '.']).chars().take(80).collect();
     let digest = Sha256::digest(url.as_bytes());
-    let hash: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("{words}-{hash}")
+    format!("{words}-{:08x}", u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
 }
 
 /// A folder that nobody else looks into: a repository may be private.

@@ -234,7 +234,7 @@ impl Remote {
 }
 
 /// The transport counts what comes over a network; here is what libgit2 copies from a folder.
-fn callbacks<'c>(session: &'c Session) -> RemoteCallbacks<'c> {
+fn callbacks(session: &Session) -> RemoteCallbacks<'_> {
     let mut all = RemoteCallbacks::new();
     if session.url.scheme() == Scheme::File {
         all.transfer_progress(|progress| {

@@ -212,7 +212,7 @@ impl Fetched {
                 true
             }
             // Objects that cannot be read are no mistake of a person: the next fetch makes the clone anew.
-            Err(error) if error.chain().any(|cause| cause.is::<git2::Error>()) => {
+            Err(error) if is_of_git(&error) => {
                 mirror.spoilt();
                 self.failed(&error, "damaged", now);
                 false
@@ -263,6 +263,11 @@ impl Fetched {
         }
         found
     }
+}
+
+/// Whether Git itself could not read something.
+fn is_of_git(error: &anyhow::Error) -> bool {
+    error.chain().any(<dyn std::error::Error + 'static>::is::<git2::Error>)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

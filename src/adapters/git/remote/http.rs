@@ -239,7 +239,7 @@ fn redirected(from: &Url, response: &Response) -> Result<Url, Trouble> {
 
 fn content_type(response: &Response) -> String {
     let value = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("nothing");
-    value.chars().filter(|c| c.is_ascii_graphic()).take(60).collect()
+    value.chars().filter(char::is_ascii_graphic).take(60).collect()
 }
 
 fn is_a(response: &Response, wanted: &str) -> bool {
