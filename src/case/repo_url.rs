@@ -267,7 +267,7 @@ fn user_of(user: &str, text: &str) -> Result<String, BadUrl> {
 fn address_of(address: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = if let Some(rest) = address.strip_prefix('[') {
         let (host, port) = rest.split_once(']')?;
-        host.parse::<std::net::Ipv6Addr>().ok()?;
+        host.parse::<core::net::Ipv6Addr>().ok()?;
         (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
     } else {
         let (host, port) = address.split_once(':').map_or((address, None), |(host, port)| (host, Some(port)));
@@ -292,7 +292,7 @@ fn path_of(path: &str, text: &str) -> Result<String, BadUrl> {
 }
 
 fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost" || host.parse::<core::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
