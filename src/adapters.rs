@@ -11,6 +11,8 @@ pub mod git;
 pub mod ground;
 pub mod live;
 pub mod logs;
+pub mod process;
 pub(crate) mod project;
 pub mod recorded;
+pub mod serve;
 pub mod snapshot;

@@ -5,6 +5,7 @@
 
 mod delivery;
 mod evidence;
+mod lease;
 mod list;
 mod objects;
 mod repo_url;
@@ -17,6 +18,7 @@ use std::ops::Range;
 pub use delivery::*;
 pub use evidence::{Evidence, Item, ItemSource, Log, LogKey};
 pub use jiff::Timestamp;
+pub use lease::Lease;
 pub use list::List;
 pub use objects::*;
 pub use repo_url::{BadUrl, RepoUrl, Scheme};

@@ -4,7 +4,7 @@
 //! when an event is, and a restart repeats nothing: the forge is the memory.
 
 pub mod agenda;
-mod settle;
+pub mod election;
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -15,16 +15,18 @@ use futures::StreamExt;
 use futures::future::{Either, select};
 use futures::stream::FuturesUnordered;
 use jiff::SignedDuration;
-use tracing::{debug, info, warn};
+use tracing::{Instrument, debug, error_span, info, warn};
 
-use self::agenda::{Agenda, Outcome, Sighting, Standing, mark};
+use self::agenda::{AT_ONCE, Agenda, Outcome, Pace, Picked, Sighting, Standing, mark};
 use crate::case::{Case, Incident, ObjectRef, Request, Snapshot, Timestamp};
-use crate::cure::cure;
+use crate::cure::{consider, deliver};
 use crate::detect::detect;
-use crate::report::log::Log;
-use crate::report::{Journal, plain, tally};
+use crate::report::{Journal, Reader, plain, tally};
 use crate::review::means_later;
-use crate::settings::{Ground, Terms};
+use crate::review::policy::Policies;
+pub use crate::settings::Ground;
+use crate::settings::Terms;
+use crate::submit::submit;
 use crate::world::World;
 
 /// A turn comes at the latest after this: some failures appear because time passes and nothing happens.
@@ -33,7 +35,7 @@ const LATEST: SignedDuration = SignedDuration::from_secs(15);
 const SOONEST: SignedDuration = SignedDuration::from_millis(50);
 const SLOWEST: SignedDuration = SignedDuration::from_secs(2);
 /// What is being worked when the end comes has this long.
-const GRACE: SignedDuration = SignedDuration::from_secs(4);
+const GRACE: SignedDuration = SignedDuration::from_millis(3500);
 /// A single pass gives up on a cluster that has not answered by then.
 const SYNC: SignedDuration = SignedDuration::from_secs(60);
 
@@ -41,6 +43,9 @@ const SYNC: SignedDuration = SignedDuration::from_secs(60);
 #[expect(async_fn_in_trait, reason = "used through generics in one crate; no caller needs to name the futures")]
 pub trait Station {
     type World: World;
+    type Reader<'s>: Reader
+    where
+        Self: 's;
 
     fn now(&self) -> Timestamp;
 
@@ -60,6 +65,26 @@ pub trait Station {
 
     /// The world in which one incident is worked.
     fn world(&self, snapshot: Arc<Snapshot>, ground: &Ground) -> Result<Self::World>;
+
+    /// Whether this process works what it finds. One that follows another only keeps watching.
+    fn leads(&self) -> bool;
+
+    /// Who reads along while an incident is worked.
+    fn reader(&self) -> Self::Reader<'_>;
+
+    /// Takes note of what the loop sees and does. Nothing in the loop depends on it.
+    fn told(&self, news: News<'_>);
+}
+
+/// What the loop sees and does.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'n> {
+    /// This fails now.
+    Looked(&'n [Incident]),
+    /// A look is over. `waits` is how long the oldest incident could have been worked by now.
+    Turned { standing: Standing, took: SignedDuration, waits: Option<SignedDuration> },
+    /// The work on an incident is over.
+    Worked(Outcome),
 }
 
 /// Why the loop woke.
@@ -91,6 +116,8 @@ pub struct Ended {
     pub failed: usize,
     /// Whether the cluster was seen at all.
     pub looked: bool,
+    /// Incidents that were still being worked when the time was over.
+    pub unfinished: usize,
 }
 
 /// Runs until it is stopped, or until one pass is done.
@@ -98,8 +125,8 @@ pub async fn run(station: &impl Station, plan: &Plan) -> Ended {
     let mut turns = Turns::new(plan, station.now());
     let mut running = FuturesUnordered::new();
     loop {
-        for (snapshot, ground, sighting) in turns.turn(station) {
-            running.push(work(station, plan, snapshot, ground, sighting.incident));
+        for (snapshot, ground, picked) in turns.turn(station) {
+            running.push(work(station, plan, snapshot, ground, picked));
         }
         if plan.once && turns.is_over(station.now()) {
             break;
@@ -128,35 +155,56 @@ pub async fn run(station: &impl Station, plan: &Plan) -> Ended {
                 }
             };
             select(pin!(finish), pin!(station.sleep(GRACE))).await;
+            turns.ended.unfinished = running.len();
             break;
         }
     }
     turns.ended
 }
 
-/// Works one incident through to the forge.
+/// Works one incident, and says what came of it; an accident goes into the log.
 async fn work(
     station: &impl Station,
     plan: &Plan,
     snapshot: Arc<Snapshot>,
     ground: Arc<Ground>,
-    incident: Incident,
+    Picked { incident, is_early, .. }: Picked,
 ) -> (Incident, Outcome) {
-    let mut log = Log;
+    let mut reader = station.reader();
+    // Whatever is said on the way, also by who does not know of incidents, carries its id.
+    let span = error_span!("work", incident = %tally::incident_id(&incident));
     let worked = async {
         let world = station.world(snapshot, &ground)?;
         let terms = Terms { policies: &ground.policies, cluster: &plan.cluster, now: station.now() };
-        cure(&incident, &world, terms, Journal::open(&incident, &mut log)).await
+        // A single pass does not come back to what was too early.
+        through(&incident, &world, terms, Journal::open(&incident, &mut reader), is_early && !plan.once).await
     };
-    let outcome = match worked.await {
-        Ok(case) => outcome(&case),
+    let outcome = match worked.instrument(span).await {
+        Ok(outcome) => outcome,
         Err(error) => {
-            let id = tally::incident_id(&incident);
-            warn!(incident = %plain::inline(&id), "not worked: {}", plain::inline(&format!("{error:#}")));
+            reader.failed(&incident, &format!("{error:#}"));
             Outcome::Failed
         }
     };
+    station.told(News::Worked(outcome));
     (incident, outcome)
+}
+
+/// Works one incident through to the forge. While it is early only a pull request goes there: the evidence for one may
+/// still come, and an issue takes a person's time.
+async fn through(
+    incident: &Incident,
+    world: &impl World,
+    terms: Terms<'_>,
+    mut journal: Journal<'_>,
+    is_early: bool,
+) -> Result<Outcome> {
+    consider(incident, world, terms, &mut journal).await?;
+    if is_early && matches!(submit(journal.case(), terms), Request::Issue(_)) {
+        info!("an issue waits, in case more is known soon");
+        return Ok(Outcome::Early);
+    }
+    Ok(outcome(&deliver(world, terms, journal).await?))
 }
 
 /// A limit and a closed window pass by themselves; every other answer stands until something changes.
@@ -164,6 +212,9 @@ fn outcome(case: &Case) -> Outcome {
     let later = case.verdict.as_ref().is_some_and(|verdict| verdict.reasons.iter().any(|r| means_later(r.gate)));
     if later && matches!(case.request, Some(Request::Nothing(_))) { Outcome::Later } else { Outcome::Settled }
 }
+
+/// An incident that is to be worked, and what it was seen in.
+type Turn = (Arc<Snapshot>, Arc<Ground>, Picked);
 
 /// What is kept from turn to turn.
 struct Turns {
@@ -177,6 +228,8 @@ struct Turns {
     told: Standing,
     /// Errors and gaps that were told: once, not in every turn.
     trouble: String,
+    invalid: Option<String>,
+    is_blind: bool,
     gaps: BTreeSet<crate::case::Gap>,
     ended: Ended,
 }
@@ -184,17 +237,29 @@ struct Turns {
 impl Turns {
     fn new(plan: &Plan, now: Timestamp) -> Self {
         let agenda = Agenda::scaled(plan.settle_scale);
-        let (told, trouble, gaps) = (Standing::default(), String::new(), BTreeSet::new());
+        let (told, trouble, invalid, gaps) = (Standing::default(), String::new(), None, BTreeSet::new());
         let (took, ahead, ended) = (SignedDuration::ZERO, SignedDuration::ZERO, Ended::default());
-        Self { agenda, began: now, synced: None, took, ahead, told, trouble, gaps, ended }
+        Self { agenda, began: now, synced: None, took, ahead, told, trouble, invalid, is_blind: false, gaps, ended }
     }
 
     /// Looks at the cluster, and says what is to be worked now.
-    fn turn(&mut self, station: &impl Station) -> Vec<(Arc<Snapshot>, Arc<Ground>, Sighting)> {
-        let now = station.now();
-        let Some(snapshot) = station.snapshot() else { return Vec::new() };
+    fn turn(&mut self, station: &impl Station) -> Vec<Turn> {
+        let began = station.now();
+        let snapshot = station.snapshot();
+        self.tell_blind(station, snapshot.is_none(), began);
+        let picked = snapshot.map(|snapshot| self.look(station, &snapshot, began));
+        self.took = station.now().duration_since(began);
+        let standing = self.agenda.standing();
+        let waits = standing.oldest.map(|oldest| began.duration_since(oldest) + self.ahead);
+        station.told(News::Turned { standing, took: self.took, waits });
+        picked.unwrap_or_default()
+    }
+
+    fn look(&mut self, station: &impl Station, snapshot: &Arc<Snapshot>, now: Timestamp) -> Vec<Turn> {
         self.ahead = snapshot.taken.duration_since(now);
-        self.tell_gaps(&snapshot);
+        self.tell_gaps(snapshot);
+        let incidents = detect(snapshot);
+        station.told(News::Looked(&incidents));
         let ground = match station.ground() {
             Ok(ground) => ground,
             Err(error) => {
@@ -203,7 +268,7 @@ impl Turns {
             }
         };
         self.tell_trouble("");
-        let incidents = detect(&snapshot);
+        self.tell_invalid(ground.invalid.as_deref());
         if self.synced.is_none() {
             info!(pods = snapshot.pods.len(), incidents = incidents.len(), "watching");
         }
@@ -211,17 +276,18 @@ impl Turns {
         self.ended.looked = true;
         let sources = ground.sources.commit.as_deref().unwrap_or("");
         let seen = incidents.into_iter().map(|incident| {
-            let mark = mark(&incident, &generations(&incident, &snapshot), sources);
+            let mark = mark(&incident, &generations(&incident, snapshot), sources);
             Sighting { incident, mark }
         });
-        let picked = self.agenda.turn(seen.collect(), snapshot.taken);
+        let settle = |incident: &Incident| settle(incident, snapshot, &ground.policies);
+        let pace = Pace { settle: &settle, most: if station.leads() { AT_ONCE } else { 0 } };
+        let picked = self.agenda.turn(seen.collect(), snapshot.taken, pace);
         let standing = self.agenda.standing();
         if standing != self.told {
             debug!(?standing, "agenda");
             self.told = standing;
         }
-        self.took = station.now().duration_since(now);
-        picked.into_iter().map(|sighting| (snapshot.clone(), ground.clone(), sighting)).collect()
+        picked.into_iter().map(|picked| (snapshot.clone(), ground.clone(), picked)).collect()
     }
 
     fn done(&mut self, incident: &Incident, outcome: Outcome, now: Timestamp) {
@@ -245,6 +311,22 @@ impl Turns {
         }
     }
 
+    /// A cluster that is not seen is news, but not in the first moments.
+    fn tell_blind(&mut self, station: &impl Station, is_blind: bool, now: Timestamp) {
+        let is_news = self.synced.is_some() || now.duration_since(self.began) >= LATEST;
+        if is_blind != self.is_blind && (is_news || !is_blind) {
+            if is_blind {
+                warn!(
+                    "the cluster is not seen as a whole, so nothing is worked: {}",
+                    plain::inline(&station.missing())
+                );
+            } else {
+                info!("the cluster is seen again");
+            }
+            self.is_blind = is_blind;
+        }
+    }
+
     fn tell_trouble(&mut self, trouble: &str) {
         if self.trouble != trouble {
             if trouble.is_empty() {
@@ -256,6 +338,17 @@ impl Turns {
         }
     }
 
+    fn tell_invalid(&mut self, invalid: Option<&str>) {
+        if self.invalid.as_deref() != invalid {
+            if let Some(why) = invalid {
+                warn!("the last good policy stays in force: {}", plain::inline(why));
+            } else {
+                info!("the policy of the base branch is in force again");
+            }
+            self.invalid = invalid.map(str::to_owned);
+        }
+    }
+
     fn tell_gaps(&mut self, snapshot: &Snapshot) {
         let gaps: BTreeSet<_> = snapshot.gaps.iter().cloned().collect();
         for gap in gaps.difference(&self.gaps).take(20) {
@@ -263,6 +356,12 @@ impl Turns {
         }
         self.gaps = gaps;
     }
+}
+
+/// How long it must have stood, as the policy for its first workload says.
+fn settle(incident: &Incident, snapshot: &Snapshot, policies: &Policies) -> SignedDuration {
+    let workload = &incident.first().workload;
+    policies.decide(workload, &snapshot.labels_of(workload)).policy.settle.of(incident)
 }
 
 /// The generations of the workloads: a person who edits one changes the case.

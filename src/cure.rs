@@ -18,7 +18,11 @@ use crate::world::World;
 /// Works one incident through to what the forge should hold of it, and publishes that.
 pub async fn cure(incident: &Incident, world: &impl World, terms: Terms<'_>, mut journal: Journal<'_>) -> Result<Case> {
     consider(incident, world, terms, &mut journal).await?;
+    deliver(world, terms, journal).await
+}
 
+/// Publishes what an incident came to when it was considered.
+pub async fn deliver(world: &impl World, terms: Terms<'_>, mut journal: Journal<'_>) -> Result<Case> {
     let request = submit(journal.case(), terms);
     journal.note(&request);
 

@@ -46,8 +46,22 @@ pub fn diagnose(evidence: &Evidence, policy: &Policy) -> Result<Diagnosis, Decli
         if of_job && !diagnosis.notes.iter().any(|note| note == MADE_ANEW) {
             diagnosis.notes.push(MADE_ANEW.to_owned());
         }
+        diagnosis.notes.extend(not_replaced(evidence).filter(|_| !diagnosis.changes().is_empty()));
         diagnosis
     })
+}
+
+/// A StatefulSet waits until a pod is ready before it touches it, also when its template has been mended ("Forced
+/// rollback" in the documentation of StatefulSets).
+fn not_replaced(evidence: &Evidence) -> Option<String> {
+    let finding = evidence.incident.first();
+    let pod = finding.pods.first().filter(|_| finding.workload.kind == "StatefulSet")?;
+    let delete = format!("kubectl delete pod {}{}", pod.name, next::flag(pod.namespace.as_deref()));
+    Some(format!(
+        "a StatefulSet does not replace a pod that never becomes ready, even when its template is mended: if {} is \
+         still there after the merge, `{delete}`",
+        pod.name
+    ))
 }
 
 /// A line of the template is not the cause by itself where that template runs, or ran. How long a program takes differs

@@ -3,8 +3,10 @@
 //! Readers never influence a case.
 
 pub mod diff;
+pub mod health;
 pub mod json;
 pub mod log;
+pub mod metrics;
 pub mod plain;
 pub mod progress;
 pub mod tally;
@@ -33,6 +35,26 @@ pub trait Reader {
     fn opened(&mut self, incident: &Incident);
     /// Something came to exist.
     fn noted(&mut self, incident: &Incident, note: &Note);
+    /// The work came to nothing because the outside did not answer.
+    fn failed(&mut self, _: &Incident, _: &str) {}
+}
+
+/// Two that want to know the same.
+impl<A: Reader, B: Reader> Reader for (A, B) {
+    fn opened(&mut self, incident: &Incident) {
+        self.0.opened(incident);
+        self.1.opened(incident);
+    }
+
+    fn noted(&mut self, incident: &Incident, note: &Note) {
+        self.0.noted(incident, note);
+        self.1.noted(incident, note);
+    }
+
+    fn failed(&mut self, incident: &Incident, why: &str) {
+        self.0.failed(incident, why);
+        self.1.failed(incident, why);
+    }
 }
 
 /// A reader that does not care.

@@ -115,4 +115,6 @@ pub struct Terms<'t> {
 pub struct Ground {
     pub sources: std::sync::Arc<crate::case::Sources>,
     pub policies: crate::review::policy::Policies,
+    /// Why the policy of this commit is not in force, if it is not: `policies` are then the last good ones.
+    pub invalid: Option<String>,
 }

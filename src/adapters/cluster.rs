@@ -1,14 +1,16 @@
 //! A live cluster: what it shows, once or on and on, the end of a log, the schema that it publishes. Reads, and never
-//! writes.
+//! writes, but for one Lease where leader election is switched on (`lease.rs`).
 //!
-//! Every request is a GET but one: `doctor` asks the API server what this account may do (`rights.rs`), which is a POST
-//! and leaves nothing behind.
+//! Every other request is a GET but one: `doctor` asks the API server what this account may do (`rights.rs`), which is a
+//! POST and leaves nothing behind.
 //!
 //! Answers are read as text and go through the projection that recordings go through.
 
 mod access;
+mod errors;
 mod http;
 mod kinds;
+mod lease;
 mod list;
 mod logs;
 mod rights;
@@ -28,10 +30,13 @@ use serde_json::Value;
 use crate::adapters::project::Projector;
 use crate::case::{Snapshot, Timestamp};
 
+pub use errors::{ApiError, Errors};
 pub use kinds::{KINDS, Kind};
+pub use lease::LeasePlace;
 pub use list::Listed;
 pub use logs::Logged;
 pub use rights::{Greeting, Right};
+pub use store::Watched;
 pub use watch::Watching;
 
 /// Lists that are read at the same time.
@@ -57,6 +62,7 @@ pub struct Cluster {
     namespace: String,
     /// Schemas that were read, by their paths.
     schemas: Mutex<HashMap<String, Arc<Value>>>,
+    errors: Errors,
 }
 
 impl fmt::Debug for Cluster {
@@ -80,7 +86,7 @@ impl Cluster {
         };
         let watcher = client(access::patient(config.clone()))?;
         let client = client(config)?;
-        Ok(Self { client, watcher, url, named_by, namespace, schemas: Mutex::default() })
+        Ok(Self { client, watcher, url, named_by, namespace, schemas: Mutex::default(), errors: Errors::default() })
     }
 
     /// Where it is, without credentials.
@@ -91,6 +97,11 @@ impl Cluster {
     /// What named it: a context of kubeconfig, or the pod's ServiceAccount.
     pub fn named_by(&self) -> &str {
         &self.named_by
+    }
+
+    /// How often it failed to answer as was hoped.
+    pub fn errors(&self) -> &Errors {
+        &self.errors
     }
 
     /// The namespace of the context; `default` if it names none.

@@ -5,15 +5,25 @@
 pub mod branch;
 pub mod local;
 
+use std::sync::Arc;
+
 use anyhow::Result;
 
 use crate::case::{EntryState, History, HistoryEntry, ObjectRef, Receipt, Request};
 
+/// Asked right before each write: an error, which says why, where this process may not write any more.
+pub type Fence = Arc<dyn Fn() -> Result<()> + Send + Sync>;
+
+/// A fence that is always open: for a process that is the only one.
+pub fn open() -> Fence {
+    Arc::new(|| Ok(()))
+}
+
 /// Where pull requests and issues live. The forge itself is the only memory: nothing is kept beside it.
 ///
-/// A call may wait for a network, so [`Live`](super::live::Live) makes it where waiting stops nobody else. One on a server
-/// with an API has a [`Fetched`](super::ground::Fetched) repository for its branches, as `branch.rs` does, and its API
-/// for the rest.
+/// One is used by one thread at a time, and may wait for a network: it is never called where others wait for it. One on a
+/// server with an API has a [`Fetched`](super::ground::Fetched) repository for its branches, as `branch.rs` has, and its
+/// API for the rest.
 pub trait Forge: Send {
     /// Our own pull requests and issues, as they are now.
     fn history(&self) -> Result<History>;
@@ -22,6 +32,9 @@ pub trait Forge: Send {
     ///
     /// Called twice with the same request it opens nothing twice and rewrites nothing.
     fn publish(&self, request: &Request) -> Result<Receipt>;
+
+    /// What is asked right before each write from now on.
+    fn fence(&mut self, fence: Fence);
 
     /// What to call it: a URL or path as the user gave it, without credentials.
     fn name(&self) -> &str;

@@ -30,13 +30,21 @@ pub trait Base: Send + Sync {
     fn status(&self) -> GroundStatus;
 }
 
-/// Reads the manifests and the policy of a commit.
-fn read(repo: &Repo, name: &str, commit: &str) -> Result<Ground> {
+/// Reads the manifests and the policy of a commit. Instead of a policy that is invalid the last good one serves, which is
+/// kept in `good`.
+fn read(repo: &Repo, name: &str, commit: &str, good: &mut Option<Policies>) -> Result<Ground> {
     let files = repo.manifests(Some(commit), "")?;
-    let policies = policies(&files)?;
+    let (policies, invalid) = match (policies(&files), good.as_ref()) {
+        (Ok(policies), _) => (policies, None),
+        (Err(why), Some(good)) => (good.clone(), Some(format!("{why:#}"))),
+        (Err(why), None) => return Err(why),
+    };
+    if invalid.is_none() {
+        *good = Some(policies.clone());
+    }
     tracing::info!(commit, files = files.files.len(), skipped = files.skipped.len(), "read the repository");
     let sources = locate::index(name, files.commit, files.files, files.skipped);
-    Ok(Ground { sources: Arc::new(sources), policies })
+    Ok(Ground { sources: Arc::new(sources), policies, invalid })
 }
 
 /// The policy of a repository. A broken one is an error: what it would forbid is not known.

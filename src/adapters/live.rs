@@ -21,6 +21,7 @@ pub struct Live {
     cluster: Arc<Cluster>,
     snapshot: Arc<Snapshot>,
     sources: Arc<Sources>,
+    /// It may take its time, so it is asked on threads of its own.
     forge: Option<Arc<Mutex<Box<dyn Forge>>>>,
     /// What could not be read on the way.
     gaps: Mutex<BTreeSet<Gap>>,
@@ -37,21 +38,22 @@ impl Live {
         Self { cluster: cluster.into(), snapshot, sources: sources.into(), forge, gaps: Mutex::default() }
     }
 
-    /// Asks the forge on a thread where waiting for it stops nobody: neither the watches nor other incidents.
-    async fn ask<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&dyn Forge) -> Result<T> + Send + 'static,
-    ) -> Result<Option<T>> {
-        let Some(forge) = self.forge.clone() else { return Ok(None) };
-        let asked = tokio::task::spawn_blocking(move || {
-            question(forge.lock().unwrap_or_else(PoisonError::into_inner).as_ref())
-        });
-        asked.await.context("the forge was not asked to the end")?.map(Some)
-    }
-
     /// What could not be read since the snapshot: logs, mostly.
     pub fn gaps(&self) -> Vec<Gap> {
         self.gaps.lock().map_or_else(|_| Vec::new(), |gaps| gaps.iter().cloned().collect())
+    }
+
+    /// Asks the forge without keeping anybody else waiting. `None` where there is none.
+    async fn on_forge<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&dyn Forge) -> Result<T> + Send + 'static,
+    ) -> Result<Option<T>> {
+        let Some(forge) = self.forge.clone() else { return Ok(None) };
+        let span = tracing::Span::current();
+        let asked = tokio::task::spawn_blocking(move || {
+            span.in_scope(|| ask(&**forge.lock().unwrap_or_else(PoisonError::into_inner)))
+        });
+        asked.await.context("the forge's thread ended early")?.map(Some)
     }
 
     fn gap(&self, gap: Gap) {
@@ -103,12 +105,12 @@ impl World for Live {
     }
 
     async fn history(&self) -> Result<History> {
-        Ok(self.ask(|forge| forge.history()).await?.unwrap_or_default())
+        Ok(self.on_forge(|forge| forge.history()).await?.unwrap_or_default())
     }
 
     async fn publish(&self, request: &Request) -> Result<Receipt> {
         let request = request.clone();
-        let receipt = self.ask(move |forge| forge.publish(&request)).await?;
-        Ok(receipt.unwrap_or_else(|| Receipt::Nothing { why: "no forge was given".to_owned() }))
+        let published = self.on_forge(move |forge| forge.publish(&request)).await?;
+        Ok(published.unwrap_or_else(|| Receipt::Nothing { why: "no forge was given".to_owned() }))
     }
 }

@@ -7,11 +7,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jiff::SignedDuration;
 
-use super::settle::settle;
 use crate::case::{FailureId, Incident, ObjectRef, Shared, Timestamp};
 
+/// It is early until a failure has stood this many times as long as it has to.
+const EARLY: i32 = 3;
 /// Incidents that are worked at the same time.
-const AT_ONCE: usize = 4;
+pub const AT_ONCE: usize = 4;
 /// Incidents that are kept in mind; what is beyond is seen again when there is room.
 const MOST: usize = 10_000;
 /// A failure that is away for less has not gone: a crashing container runs for a moment in between.
@@ -32,6 +33,16 @@ pub struct Sighting {
     pub mark: u64,
 }
 
+/// An incident whose turn has come.
+#[derive(Clone, Debug)]
+pub struct Picked {
+    pub incident: Incident,
+    /// That of its sighting.
+    pub mark: u64,
+    /// Whether it has stood for so little that more may be known of it soon.
+    pub is_early: bool,
+}
+
 /// What came of working an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -39,6 +50,8 @@ pub enum Outcome {
     Settled,
     /// A limit or a schedule stands against it, and will pass.
     Later,
+    /// It comes to an issue as yet, and it is early for one.
+    Early,
     /// The outside did not answer.
     Failed,
 }
@@ -102,6 +115,28 @@ pub struct Standing {
     pub done: usize,
     /// Beyond what is kept in mind.
     pub left_out: usize,
+    /// Since when the oldest of those that queue could have been worked.
+    pub oldest: Option<Timestamp>,
+}
+
+/// One that can be worked now.
+#[derive(Debug)]
+struct Ready {
+    /// Since when it stands.
+    since: Timestamp,
+    /// Since when it could have been worked.
+    at: Timestamp,
+    key: Key,
+    sighting: Sighting,
+}
+
+/// How fast it goes.
+#[derive(Clone, Copy)]
+pub struct Pace<'p> {
+    /// How long an incident must have stood before it is worked.
+    pub settle: &'p dyn Fn(&Incident) -> SignedDuration,
+    /// Incidents that are worked at the same time; 0 where another process works them.
+    pub most: usize,
 }
 
 /// Decides which incidents are worked, and when.
@@ -128,29 +163,29 @@ impl Agenda {
         Self { entries, served, scale, standing: Standing::default(), due: None }
     }
 
-    /// What is to be worked now, at most as many as there is room for. Each must be reported with [`Agenda::done`].
-    pub fn turn(&mut self, sightings: Vec<Sighting>, now: Timestamp) -> Vec<Sighting> {
+    /// What is to be worked now. Each must be reported with [`Agenda::done`].
+    pub fn turn(&mut self, sightings: Vec<Sighting>, now: Timestamp, pace: Pace<'_>) -> Vec<Picked> {
         self.standing = Standing::default();
         self.due = None;
-        let mut ready: BTreeMap<String, Vec<(Timestamp, Key, Sighting)>> = BTreeMap::new();
+        let mut ready: BTreeMap<String, Vec<Ready>> = BTreeMap::new();
         // Until it is seen below. Looks may be far apart: only one that does not show it says that it is gone.
         self.entries.values_mut().for_each(|entry| _ = entry.gone.get_or_insert(now));
         for sighting in sightings {
             let key = Key::of(&sighting.incident);
             if !self.see(&key, &sighting.incident, now) {
                 self.standing.left_out += 1;
-            } else if self.is_ready(&key, &sighting, now) {
+            } else if let Some(at) = self.is_ready(&key, &sighting, now, pace) {
                 let since = self.entries[&key].since;
-                ready
-                    .entry(sighting.incident.first().workload.ns().to_owned())
-                    .or_default()
-                    .push((since, key, sighting));
+                let namespace = sighting.incident.first().workload.ns().to_owned();
+                ready.entry(namespace).or_default().push(Ready { since, at, key, sighting });
             }
         }
         self.forget(now);
-        let picked = self.pick(ready);
+        let picked = self.pick(ready, pace.most);
         self.standing.working = self.working();
-        picked
+        let early =
+            |Sighting { incident, mark }| Picked { is_early: self.is_early(&incident, now, pace), incident, mark };
+        picked.into_iter().map(early).collect()
     }
 
     /// Reports what came of an incident that [`Agenda::turn`] gave out.
@@ -167,7 +202,7 @@ impl Agenda {
                 entry.attempts = 0;
                 entry.not_before = None;
             }
-            Outcome::Later | Outcome::Failed => {
+            Outcome::Later | Outcome::Early | Outcome::Failed => {
                 entry.attempts = entry.attempts.saturating_add(1);
                 entry.not_before = now.checked_add(scaled(wait(&key, entry.attempts), scale)).ok();
             }
@@ -214,19 +249,26 @@ impl Agenda {
         true
     }
 
-    fn is_ready(&mut self, key: &Key, sighting: &Sighting, now: Timestamp) -> bool {
+    fn is_early(&self, incident: &Incident, now: Timestamp, pace: Pace<'_>) -> bool {
+        let early = scaled((pace.settle)(incident).saturating_mul(EARLY), self.scale);
+        let since = self.entries.get(&Key::of(incident)).map(|entry| entry.since);
+        since.is_some_and(|since| now.duration_since(since) < early)
+    }
+
+    /// Since when it can be worked, if it can.
+    fn is_ready(&mut self, key: &Key, sighting: &Sighting, now: Timestamp, pace: Pace<'_>) -> Option<Timestamp> {
         let entry = &self.entries[key];
         if entry.working.is_some() {
-            return false;
+            return None;
         }
         if entry.worked.contains(&sighting.mark) {
             self.standing.done += 1;
-            return false;
+            return None;
         }
-        let settled = entry.since.checked_add(scaled(settle(&sighting.incident), self.scale)).unwrap_or(now);
+        let settled = entry.since.checked_add(scaled((pace.settle)(&sighting.incident), self.scale)).unwrap_or(now);
         let waits = entry.not_before.filter(|at| *at > now);
         match waits.into_iter().chain(Some(settled).filter(|at| *at > now)).max() {
-            None => true,
+            None => Some(entry.not_before.map_or(settled, |at| at.max(settled))),
             Some(at) => {
                 self.due = Some(self.due.map_or(at, |due| due.min(at)));
                 if waits.is_some() {
@@ -234,7 +276,7 @@ impl Agenda {
                 } else {
                     self.standing.settling += 1;
                 }
-                false
+                None
             }
         }
     }
@@ -250,11 +292,11 @@ impl Agenda {
     }
 
     /// One of each namespace in turn, from the one after that which was served last; within one the oldest first.
-    fn pick(&mut self, ready: BTreeMap<String, Vec<(Timestamp, Key, Sighting)>>) -> Vec<Sighting> {
-        let mut room = AT_ONCE.saturating_sub(self.working());
+    fn pick(&mut self, ready: BTreeMap<String, Vec<Ready>>, most: usize) -> Vec<Sighting> {
+        let mut room = most.saturating_sub(self.working());
         let mut queues = ready;
         for queue in queues.values_mut() {
-            queue.sort_by(|a, b| (b.0, &b.1).cmp(&(a.0, &a.1)));
+            queue.sort_by(|a, b| (b.since, &b.key).cmp(&(a.since, &a.key)));
         }
         let mut picked = Vec::new();
         while room > 0 && !queues.is_empty() {
@@ -265,7 +307,7 @@ impl Agenda {
                 queues.remove(&namespace);
             }
             self.served = namespace;
-            let Some((_, key, sighting)) = next else { continue };
+            let Some(Ready { key, sighting, .. }) = next else { continue };
             if let Some(entry) = self.entries.get_mut(&key) {
                 entry.working = Some(sighting.mark);
                 picked.push(sighting);
@@ -273,6 +315,7 @@ impl Agenda {
             }
         }
         self.standing.queued = queues.values().map(Vec::len).sum();
+        self.standing.oldest = queues.values().flatten().map(|ready| ready.at).min();
         picked
     }
 }
@@ -296,11 +339,27 @@ pub fn mark(incident: &Incident, generations: &BTreeSet<(ObjectRef, Option<i64>)
     let mut hasher = DefaultHasher::new();
     (Key::of(incident), generations, sources).hash(&mut hasher);
     for finding in &incident.findings {
-        // Counts in a symptom go up while nothing changes: "killed 6 times", "in 2 of 3 pods".
-        let words: String = finding.symptom.chars().filter(|c| !c.is_ascii_digit()).collect();
-        (words.split(" in ").next(), &finding.workload, &finding.container).hash(&mut hasher);
+        let symptom = in_steps(&finding.symptom);
+        (symptom.split(" in ").next(), &finding.workload, &finding.container).hash(&mut hasher);
     }
     hasher.finish()
+}
+
+/// Counts in a symptom go up while little changes: "killed 2 times, killed 3 times". Each of the first few may make
+/// evidence of what was not; after that only a count that has doubled is news.
+fn in_steps(symptom: &str) -> String {
+    let mut words = String::with_capacity(symptom.len());
+    let mut rest = symptom;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(at);
+        let (digits, after) = from.split_at(from.find(|c: char| !c.is_ascii_digit()).unwrap_or(from.len()));
+        let number: u64 = digits.parse().unwrap_or(u64::MAX);
+        let step = if number <= 4 { number } else { u64::from(number.ilog2()) + 3 };
+        words.push_str(before);
+        words.push_str(&step.to_string());
+        rest = after;
+    }
+    words + rest
 }
 
 #[cfg(test)]

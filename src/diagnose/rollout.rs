@@ -92,7 +92,6 @@ fn failing_pods<'s>(snapshot: &'s Snapshot, finding: &Finding) -> Vec<&'s Pod> {
 /// What fails was made from a former template: Git has said otherwise since, so no line of now is its cause.
 pub fn outdated(evidence: &Evidence) -> Option<Diagnosis> {
     let (snapshot, finding) = (&*evidence.snapshot, evidence.incident.first());
-    finding.container.as_ref()?;
     let pods = failing_pods(snapshot, finding);
     if pods.is_empty() || pods.iter().any(|pod| is_current(snapshot, &finding.workload, pod)) {
         return None;
@@ -257,6 +256,23 @@ mod tests {
         broken["metadata"]["ownerReferences"][0]["kind"] = "StatefulSet".into();
         let (_, diagnosis) = work("image-pull", &json!([taken(), set, broken]), &[]);
         assert!(matches!(diagnosis.unwrap().cure, Cure::Person(Declined::NeedsPerson { .. })));
+    }
+
+    #[test]
+    fn a_pending_pod_of_before_is_deleted_and_not_given_a_larger_node() {
+        let mut set = deployment("db", &of("a:2"), &json!({"status": {"updateRevision": "db-r2"}}));
+        set["kind"] = "StatefulSet".into();
+        let refused = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+            "message": "0/1 nodes are available: 1 Insufficient cpu.", "lastTransitionTime": BEFORE});
+        let mut pending = pod("db", &of("a:2"), &json!({"phase": "Pending", "conditions": [refused]}));
+        pending["metadata"]["labels"]["controller-revision-hash"] = "db-r1".into();
+        pending["metadata"]["ownerReferences"][0]["kind"] = "StatefulSet".into();
+        let (_, diagnosis) = work("unschedulable", &json!([taken(), set, pending]), &[]);
+        let Ok(Diagnosis { cause, cure: Cure::Person(Declined::NeedsPerson { next, .. }), .. }) = diagnosis else {
+            panic!("{diagnosis:?}")
+        };
+        assert!(cause.contains("former template"), "{cause}");
+        assert!(next.iter().any(|command| command.starts_with("kubectl delete pod db")), "{next:?}");
     }
 
     #[test]

@@ -1,9 +1,14 @@
 //! Notes in, log events out: every line of one incident carries the same incident id.
 
-use tracing::info;
+pub mod lines;
+
+use tracing::{info, warn};
 
 use super::{Note, Reader, plain, tally};
 use crate::case::{EntryKind, Incident, Receipt, Request};
+
+/// The longest text of a line.
+const LONGEST: usize = 400;
 
 /// Writes every note as a `tracing` event. Where the events go, and as text or JSON, the subscriber decides.
 #[derive(Debug, Default)]
@@ -19,6 +24,16 @@ impl Reader for Log {
         let (what, text) = in_words(note);
         event(incident, what, &text);
     }
+
+    fn failed(&mut self, incident: &Incident, why: &str) {
+        let id = tally::incident_id(incident);
+        warn!(
+            incident = %plain::inline(&id),
+            failure = incident.failure.0,
+            "not worked: {}",
+            plain::cut(&plain::inline(why), LONGEST)
+        );
+    }
 }
 
 /// Log text is for grep as well as for terminals: one line, nothing that a terminal would obey.
@@ -29,7 +44,7 @@ fn event(incident: &Incident, note: &str, text: &str) {
         findings = incident.findings.len(),
         note,
         "{}",
-        plain::cut(&plain::inline(text), 400)
+        plain::cut(&plain::inline(text), LONGEST)
     );
 }
 

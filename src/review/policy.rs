@@ -10,6 +10,7 @@ mod decide;
 mod node;
 mod read;
 pub(crate) mod schema;
+mod settle;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +21,7 @@ use serde_json::Value;
 
 pub use self::decide::Decision;
 pub use self::schema::{policy_schema, settings_schema};
+pub use self::settle::Settle;
 pub use super::schedule::{Cron, Duration, Freeze, Moment, Recurring, Schedule, Window, Zone};
 use crate::case::{Origin, Timestamp};
 use crate::settings::Settings;
@@ -88,6 +90,10 @@ pub struct Policy {
     pub layer: Layer,
     /// Bounds on what KubeCure does. Open pull requests are counted in the forge, so a restart forgets none.
     pub limits: Limits,
+    /// How long a failure must have stood before it is worked: a rollout in progress, or a node that blinks, opens
+    /// nothing. A key for each failure, and `node` for what fails because its node does.
+    #[schemars(schema_with = "schema::settle")]
+    pub settle: Settle,
     /// What happens after the merge.
     pub verify: VerifyPolicy,
     /// What pull requests look like.

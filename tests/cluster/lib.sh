@@ -76,6 +76,14 @@ start() {
     disown
 }
 
+# named [CASE...]: the cases of these names, or all, a line each
+named() {
+    local all name
+    all=$(cd "$kit/cases" && for file in *.yaml; do case $file in *.then.yaml) ;; *) echo "${file%.yaml}" ;; esac done)
+    for name in "$@"; do grep -qxF -- "$name" <<<"$all" || fail "no case $name; there are:" $all; done
+    if [ $# -gt 0 ]; then printf '%s\n' "$@"; else echo "$all"; fi
+}
+
 # --- what a recording is made of ---
 
 # objects NAMESPACE: one List of all that a snapshot looks at

@@ -145,15 +145,19 @@ fn a_policy_that_breaks_is_told_and_one_that_is_mended_is_read() {
     let folder = std::path::PathBuf::from(bed.person(&["rev-parse", "--show-toplevel"])).join(".kubecure");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("policy.yaml"), "kind: HealingPolicy\nspec: {nonsense: 1}\n").unwrap();
-    bed.commit(&[]);
+    let commit = bed.commit(&[]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let started = RemoteBase::start(bed.remote(&bed.url()), plan(NEVER), elsewhere.path());
+    let started = started.err().expect("a process that knows no good one does not start");
+    assert!(format!("{started:#}").contains("the policy of the repository is invalid"), "{started:#}");
     base.call();
-    until("it is told", || base.status().error.is_some());
-    assert!(base.status().error.unwrap().text.contains("policy"));
+    until("it is told", || base.ground().unwrap().invalid.is_some());
+    assert_eq!(base.status().commit, Some(commit), "the last good one is in force, on the new manifests");
     std::fs::remove_dir_all(folder).unwrap();
     let commit = bed.commit(&[]);
     base.call();
     until("it is mended", || base.status().commit.as_deref() == Some(&commit));
-    assert!(base.ground().is_ok() && base.status().error.is_none());
+    assert_eq!(base.ground().unwrap().invalid, None);
 }
 
 #[test]

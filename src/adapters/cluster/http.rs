@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 use serde::Deserialize;
 
-use super::Cluster;
+use super::{ApiError, Cluster};
 use crate::case::Timestamp;
 
 /// How often a busy server (429, 503, 504) is asked again.
@@ -115,12 +115,14 @@ impl Cluster {
     pub(super) async fn ask(&self, request: Request<Body>, most: usize) -> Result<(HeaderMap, Reply)> {
         let response = self.client.send(request).await.map_err(|error| self.unreachable(&error))?;
         let (parts, body) = response.into_parts();
+        self.errors.answered(parts.status);
         let body = Limited::new(body, most).collect().await.map_err(|error| self.unreachable(error.as_ref()))?;
         let date = parts.headers.get(DATE).and_then(|date| http_date(date.to_str().ok()?));
         Ok((parts.headers, Reply { status: parts.status, date, bytes: body.to_bytes().to_vec() }))
     }
 
     pub(super) fn unreachable(&self, error: &(dyn Error + 'static)) -> anyhow::Error {
+        self.errors.count(ApiError::Unreachable);
         let cause = root(error);
         if cause.contains("certificate") {
             return anyhow!(

@@ -34,6 +34,22 @@ struct Shelf {
     state: State,
     /// Since when the watch is broken, and why.
     broken: Option<(Timestamp, String)>,
+    /// When the server last said something about it.
+    heard: Option<Timestamp>,
+    /// How often the watch had to begin again before its time.
+    restarts: u64,
+}
+
+/// How the watch of one kind is, in one namespace or in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watched {
+    pub kind: &'static Kind,
+    /// When the server last said something about it, by our clock.
+    pub heard: Option<Timestamp>,
+    /// How often it had to begin again before its time.
+    pub restarts: u64,
+    /// Objects that are held.
+    pub objects: usize,
 }
 
 #[derive(Debug)]
@@ -52,14 +68,13 @@ pub(super) struct Store {
     shelves: Vec<Shelf>,
     /// The API server's clock less ours.
     ahead: Option<SignedDuration>,
-    /// How often a watch had to begin again before its time.
-    pub(super) restarts: u64,
 }
 
 impl Store {
     /// A place for one kind; the number names it.
     pub(super) fn shelf(&mut self, kind: &'static Kind) -> usize {
-        self.shelves.push(Shelf { kind, objects: BTreeMap::new(), state: State::Unknown, broken: None });
+        let (objects, state) = (BTreeMap::new(), State::Unknown);
+        self.shelves.push(Shelf { kind, objects, state, broken: None, heard: None, restarts: 0 });
         self.shelves.len() - 1
     }
 
@@ -96,6 +111,25 @@ impl Store {
 
     pub(super) fn answers(&mut self, place: usize) {
         self.shelves[place].broken = None;
+    }
+
+    /// The server said something, if only that nothing happened.
+    pub(super) fn heard(&mut self, place: usize, now: Timestamp) {
+        self.shelves[place].heard = Some(now);
+    }
+
+    /// The watch begins again before its time.
+    pub(super) fn restarted(&mut self, place: usize) {
+        self.shelves[place].restarts += 1;
+    }
+
+    /// How each watch is.
+    pub(super) fn watched(&self) -> Vec<Watched> {
+        let of = |shelf: &Shelf| {
+            let (heard, restarts, objects) = (shelf.heard, shelf.restarts, shelf.objects.len());
+            Watched { kind: shelf.kind, heard, restarts, objects }
+        };
+        self.shelves.iter().map(of).collect()
     }
 
     /// The server said what time it is. It tells whole seconds, so the highest difference is the best.
@@ -254,6 +288,19 @@ mod tests {
         assert_eq!(store.missing(at(31)), ["pods: refused"]);
         store.answers(pods);
         assert!(shared(&mut store, at(31)).is_some());
+    }
+
+    #[test]
+    fn each_watch_tells_how_it_is() {
+        let mut store = Store::default();
+        let (pods, nodes) = (store.shelf(kind("Pod")), store.shelf(kind("Node")));
+        store.put(pods, key("a"), pod("a"));
+        store.heard(pods, at(7));
+        store.restarted(pods);
+        store.restarted(pods);
+        let watched = store.watched();
+        assert_eq!((watched[pods].heard, watched[pods].restarts, watched[pods].objects), (Some(at(7)), 2, 1));
+        assert_eq!((watched[nodes].kind.kind, watched[nodes].heard), ("Node", None));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::http::{encoded, http_date};
-use super::store::{Key, Store, held, shared};
+use super::store::{Key, Store, Watched, held, shared};
 use super::{Cluster, KINDS, Kind, Scope, local_clock};
 use crate::case::Snapshot;
 
@@ -115,7 +115,12 @@ impl Watching {
 
     /// How often a watch had to begin again before its time.
     pub fn restarts(&self) -> u64 {
-        self.inner.store().restarts
+        self.watched().iter().map(|watched| watched.restarts).sum()
+    }
+
+    /// How each watch is.
+    pub fn watched(&self) -> Vec<Watched> {
+        self.inner.store().watched()
     }
 }
 
@@ -203,6 +208,7 @@ impl Feed {
         let listed = listed.await?;
         Ok(self.inner.change(|store| {
             store.clock(listed.at, local_clock());
+            store.heard(self.shelf, local_clock());
             if !listed.is_served {
                 store.unserved(self.shelf);
                 None
@@ -245,6 +251,7 @@ impl Feed {
         let request = request.with_context(|| format!("{path} is no path of an API server"))?;
         let response = self.cluster.watcher.send(request).await.map_err(|error| self.cluster.unreachable(&error))?;
         let (parts, mut body) = response.into_parts();
+        self.cluster.errors.answered(parts.status);
         match parts.status {
             StatusCode::OK => {}
             StatusCode::GONE | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => return Ok(End::Expired),
@@ -263,6 +270,7 @@ impl Feed {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| anyhow!("the watch of {} broke off: {error}", self.kind.resource))?;
             let Ok(data) = frame.into_data() else { continue };
+            self.inner.store().heard(self.shelf, local_clock());
             rest.extend_from_slice(&data);
             if let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') {
                 for line in rest[..end].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -314,7 +322,7 @@ impl Feed {
         tracing::debug!(kind = self.kind.resource, tried = self.tried, "{why}");
         {
             let mut store = self.inner.store();
-            store.restarts += 1;
+            store.restarted(self.shelf);
             store.broken(self.shelf, why, local_clock());
         }
         let wait = FIRST_WAIT.saturating_mul(1 << self.tried.min(10)).min(LONGEST_WAIT);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use git2::Oid;
 
-use super::{Forge, hands_off, shares};
+use super::{Fence, Forge, hands_off, shares};
 use crate::adapters::git::mirror::Mirror;
 use crate::adapters::git::remote::Push;
 use crate::adapters::git::{Author, Marks, NewCommit, Prepared, Repo};
@@ -26,11 +26,12 @@ const FRESH: Duration = Duration::from_secs(5);
 pub struct BranchForge {
     fetched: Arc<Fetched>,
     now: Timestamp,
+    fence: Fence,
 }
 
 impl BranchForge {
     pub fn new(fetched: Arc<Fetched>, now: Timestamp) -> Self {
-        Self { fetched, now }
+        Self { fetched, now, fence: super::open() }
     }
 
     /// Every branch of ours, those that are gone, and what was merged.
@@ -121,6 +122,7 @@ impl BranchForge {
             }
         };
         let push = Push { branch: &request.branch, commit, seen };
+        (self.fence)()?;
         let link = mirror.push(&repo, &push).with_context(|| format!("cannot push to {name}"))?;
         let link = link.map_or_else(|| self.link(&request.branch), |link| format!("{}: {link}", request.branch));
         let (kind, number) = (EntryKind::Branch, 0);
@@ -146,6 +148,10 @@ impl Forge for BranchForge {
             }),
             Request::Nothing(declined) => Ok(Receipt::Nothing { why: declined.to_string() }),
         }
+    }
+
+    fn fence(&mut self, fence: Fence) {
+        self.fence = fence;
     }
 
     fn name(&self) -> &str {

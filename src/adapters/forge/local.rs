@@ -20,7 +20,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 pub use self::look::Look;
 use self::page::{Front, Page, State};
-use super::{Forge, hands_off, names, shares};
+use super::{Fence, Forge, hands_off, names, shares};
 use crate::adapters::git::{self, Author, Landed, NewCommit, Repo};
 use crate::case::{
     EntryKind, EntryState, Fingerprint, History, HistoryEntry, Issue, PullRequest, Receipt, Request, Timestamp,
@@ -36,6 +36,7 @@ pub struct LocalForge {
     shown: String,
     repo: Repo,
     now: Timestamp,
+    fence: Fence,
 }
 
 impl LocalForge {
@@ -79,7 +80,7 @@ impl LocalForge {
                 "{shown}/repo.git is there, and is no bare repository\nHint: git clone --bare makes one; or give another folder"
             );
         }
-        Ok(repo.map(|repo| Self { dir: dir.to_owned(), shown, repo, now }))
+        Ok(repo.map(|repo| Self { dir: dir.to_owned(), shown, repo, now, fence: super::open() }))
     }
 
     /// Makes the forge of a folder, unless somebody else did meanwhile.
@@ -189,8 +190,9 @@ impl LocalForge {
 
     fn entries(&self) -> Result<Vec<(Page, HistoryEntry)>> {
         let landed = self.repo.landed()?;
-        let pages = self.pages()?;
-        pages.into_iter().map(|page| self.entry(&page, &landed).map(|entry| (page, entry))).collect()
+        // What we closed ourselves is no word of a person, and may come again.
+        let pages = self.pages()?.into_iter().filter(|page| !page.is_answered());
+        pages.map(|page| self.entry(&page, &landed).map(|entry| (page, entry))).collect()
     }
 
     fn pull_request(&self, request: &PullRequest) -> Result<Receipt> {
@@ -215,11 +217,30 @@ impl LocalForge {
         let base = self.repo.base_branch()?;
         let change = NewCommit { branch: &request.branch, files: &request.files, message: &request.commit_message };
         let base_commit = self.repo.commit_id(Some(&format!("refs/heads/{base}")))?;
+        (self.fence)()?;
         let landed = self.repo.commit_on_branch(&change, base_commit, &Author::kubecure(self.now))?;
-        match ours {
-            Some((page, entry)) => self.refresh_pull_request(page, entry, request, landed),
-            None => self.open_page(EntryKind::PullRequest, pull_front(request, &base, landed, self.now), &request.body),
+        if let Some((page, entry)) = ours {
+            return self.refresh_pull_request(page, entry, request, landed);
         }
+        let front = pull_front(request, &base, landed, self.now);
+        let receipt = self.open_page(EntryKind::PullRequest, front, &request.body)?;
+        self.answer_issues(request, &entries, &receipt)?;
+        Ok(receipt)
+    }
+
+    /// Closes the issue that was opened while less was known: the pull request is the answer to it.
+    fn answer_issues(&self, by: &PullRequest, entries: &[(Page, HistoryEntry)], receipt: &Receipt) -> Result<()> {
+        let Receipt::Opened { link, .. } = receipt else { return Ok(()) };
+        let theirs = |entry: &HistoryEntry| {
+            entry.kind == EntryKind::Issue
+                && entry.state == EntryState::Open
+                && entry.failure == by.failure.0
+                && entry.workloads == names(&by.workloads)
+        };
+        for (page, entry) in entries.iter().filter(|(_, entry)| theirs(entry)) {
+            self.rewrite(page, entry, &page.answered_by(link))?;
+        }
+        Ok(())
     }
 
     fn refresh_pull_request(
@@ -314,6 +335,7 @@ impl LocalForge {
 
     /// Text in a temporary file beside its place, ready to be renamed: a reader never sees half a page.
     fn save(&self, kind: EntryKind, number: u64, text: &str) -> Result<tempfile::NamedTempFile> {
+        (self.fence)()?;
         let folder = self.folder(kind);
         let link = self.link(kind, number);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder of {link}"))?;
@@ -356,6 +378,10 @@ impl Forge for LocalForge {
         }
     }
 
+    fn fence(&mut self, fence: Fence) {
+        self.fence = fence;
+    }
+
     fn name(&self) -> &str {
         &self.shown
     }
@@ -391,6 +417,7 @@ fn pull_front(request: &PullRequest, base: &str, landed: Landed, now: Timestamp)
         failure: request.failure.0.to_owned(),
         workloads: names(&request.workloads),
         opened: Some(now),
+        answered: None,
     }
 }
 
@@ -409,6 +436,7 @@ fn issue_front(request: &Issue, now: Timestamp) -> Front {
         failure: request.failure.0.to_owned(),
         workloads: names(&request.workloads),
         opened: Some(now),
+        answered: None,
     }
 }
 

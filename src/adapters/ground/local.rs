@@ -10,6 +10,7 @@ use super::{Base, GroundStatus, read};
 use crate::adapters::forge::Forge;
 use crate::adapters::forge::local::LocalForge;
 use crate::case::Timestamp;
+use crate::review::policy::Policies;
 use crate::settings::Ground;
 
 /// How often it is asked whether the base branch moved.
@@ -26,6 +27,9 @@ pub struct LocalBase {
 struct Known {
     status: GroundStatus,
     read: Option<Read>,
+    /// The last policy that was valid.
+    good: Option<Policies>,
+    answered: Option<Instant>,
 }
 
 /// A commit as it was read, or why it cannot be used.
@@ -46,12 +50,12 @@ impl LocalBase {
     }
 
     /// Reads the base branch if it moved since.
-    fn look(&self, last: Option<Read>) -> Result<Read> {
+    fn look(&self, last: Option<Read>, good: &mut Option<Policies>) -> Result<Read> {
         let forge = self.open()?;
         let commit = forge.repo().commit_id(None)?.to_string();
         let ground = match last.filter(|last| last.commit == commit) {
             Some(last) => last.ground,
-            None => read(forge.repo(), forge.name(), &commit).map(Arc::new).map_err(|error| format!("{error:#}")),
+            None => read(forge.repo(), forge.name(), &commit, good).map(Arc::new).map_err(|error| format!("{error:#}")),
         };
         Ok(Read { asked: Instant::now(), commit, ground })
     }
@@ -65,8 +69,9 @@ impl Base for LocalBase {
         }
         let now = Timestamp::now();
         let last = known.read.take();
-        let found = self.look(last).and_then(|read| {
+        let found = self.look(last, &mut known.good).and_then(|read| {
             known.status.fetched(now);
+            known.answered = Some(read.asked);
             let (ground, commit) = (read.ground.clone(), read.commit.clone());
             known.read = Some(read);
             Ok((ground.map_err(anyhow::Error::msg)?, commit))
@@ -88,6 +93,7 @@ impl Base for LocalBase {
     }
 
     fn status(&self) -> GroundStatus {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).status.clone()
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        GroundStatus { age: known.answered.map(|answered| answered.elapsed()), ..known.status.clone() }
     }
 }

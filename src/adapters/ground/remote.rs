@@ -15,6 +15,7 @@ use crate::adapters::forge::branch::BranchForge;
 use crate::adapters::git::mirror::Mirror;
 use crate::adapters::git::remote::{Depth, Remote, Trouble};
 use crate::case::Timestamp;
+use crate::review::policy::Policies;
 use crate::settings::Ground;
 
 /// A repository on a server, and a thread that fetches it for as long as this lives.
@@ -50,6 +51,8 @@ struct Known {
     ground: Option<Result<Arc<Ground>, String>>,
     /// When the server answered last.
     asked: Option<Instant>,
+    /// The last policy that was valid.
+    good: Option<Policies>,
 }
 
 /// What the thread is to do besides its round.
@@ -111,7 +114,8 @@ impl Base for RemoteBase {
     }
 
     fn status(&self) -> GroundStatus {
-        lock(&self.fetched.known).status.clone()
+        let known = lock(&self.fetched.known);
+        GroundStatus { age: known.asked.map(|asked| asked.elapsed()), ..known.status.clone() }
     }
 }
 
@@ -201,10 +205,15 @@ impl Fetched {
     fn read(&self, mirror: &mut Mirror, now: Timestamp) -> bool {
         let found = mirror.repo().and_then(|repo| Ok((repo.commit_id(None)?.to_string(), repo)));
         let found = found.and_then(|(commit, repo)| {
-            let known = lock(&self.known);
-            let is_new = known.status.commit.as_deref() != Some(&commit) || !matches!(known.ground, Some(Ok(_)));
-            drop(known);
-            Ok((is_new.then(|| read(&repo, &self.name, &commit)).transpose()?, commit))
+            // Read without the lock: a large repository takes its time.
+            let (is_new, mut good) = {
+                let known = lock(&self.known);
+                let is_known = known.status.commit.as_deref() == Some(&commit) && matches!(known.ground, Some(Ok(_)));
+                (!is_known, known.good.clone())
+            };
+            let ground = is_new.then(|| read(&repo, &self.name, &commit, &mut good)).transpose()?;
+            lock(&self.known).good = good;
+            Ok((ground, commit))
         });
         match found {
             Ok((ground, commit)) => {

@@ -1,5 +1,7 @@
 //! How fresh the ground is, for `/readyz`, metrics and `doctor`.
 
+use std::time::Duration;
+
 use crate::case::Timestamp;
 
 /// What is known of the base branch, and since when it is not known any better.
@@ -9,10 +11,14 @@ pub struct GroundStatus {
     pub commit: Option<String>,
     /// When the repository answered last.
     pub fetched_at: Option<Timestamp>,
+    /// Since when that is, by a clock that nobody sets.
+    pub age: Option<Duration>,
     /// Since when it does not answer, or cannot be used. None: it is well.
     pub failing_since: Option<Timestamp>,
     /// Why.
     pub error: Option<GroundError>,
+    /// Attempts that failed since the process began.
+    pub failures: u64,
 }
 
 /// Why the ground is not as fresh as it should be.
@@ -52,6 +58,7 @@ impl GroundStatus {
     /// Something is wrong; what was in force stays so.
     pub(super) fn failed(&mut self, error: &anyhow::Error, word: &'static str, now: Timestamp) {
         self.failing_since.get_or_insert(now);
+        self.failures += 1;
         self.error = Some(GroundError { word, text: format!("{error:#}") });
     }
 }
@@ -72,8 +79,10 @@ mod tests {
         let failing = GroundStatus {
             commit: Some("abc".to_owned()),
             fetched_at: Some(at(1)),
+            age: None,
             failing_since: Some(at(2)),
             error: Some(GroundError { word: "stalled", text: "still none".to_owned() }),
+            failures: 2,
         };
         assert_eq!(status, failing);
         status.well("abc");

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::files::Files;
 use super::{BAD_INPUT, OK, Output, write_json, write_problems};
 use crate::case::{ObjectRef, Timestamp};
 use crate::cli::kind::known;
-use crate::review::policy::{Decision, KNOWN_FAILURES, Policies, Window};
+use crate::review::policy::{Decision, Duration, KNOWN_FAILURES, Policies, Policy, Window};
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
@@ -101,6 +102,7 @@ fn write_text(workload: &ObjectRef, decision: &Decision<'_>, now: Timestamp, out
         limits.open_pull_requests, limits.per_workload, limits.pull_requests_per_hour, limits.model_calls_per_hour
     )?;
     writeln!(out, "verify:   healthy for {}; when worse {}", policy.verify.window, word(policy.verify.on_worse))?;
+    writeln!(out, "settle:   {}", settle(policy))?;
     writeln!(out, "\nallowed, by failure (everything else is denied):")?;
     for failure in KNOWN_FAILURES {
         let mut allowances = policy.allowances(failure).peekable();
@@ -114,6 +116,19 @@ fn write_text(workload: &ObjectRef, decision: &Decision<'_>, now: Timestamp, out
         }
     }
     Ok(())
+}
+
+/// The times, each with what has it.
+fn settle(policy: &Policy) -> String {
+    let mut by_time: BTreeMap<SignedDuration, Vec<&str>> = BTreeMap::new();
+    for (failure, time) in policy.settle.all() {
+        by_time.entry(time).or_default().push(failure);
+    }
+    let most = by_time.values().map(Vec::len).max().unwrap_or(0);
+    let (usual, others): (Vec<_>, Vec<_>) = by_time.into_iter().partition(|(_, of)| of.len() == most);
+    let usual = usual.iter().map(|(time, _)| Duration(*time).to_string());
+    let others = others.iter().map(|(time, of)| format!("{} for {}", Duration(*time), of.join(", ")));
+    usual.chain(others).collect::<Vec<_>>().join("; ")
 }
 
 fn as_json(workload: &ObjectRef, decision: &Decision<'_>, now: Timestamp) -> Value {
@@ -145,6 +160,7 @@ fn as_json(workload: &ObjectRef, decision: &Decision<'_>, now: Timestamp) -> Val
             "otherwise": deliver.otherwise.to_string(),
         },
         "layer": word(policy.layer),
+        "settle": policy.settle.all().map(|(key, time)| (key, Duration(time).to_string())).collect::<BTreeMap<_, _>>(),
         "allow": allow,
     })
 }

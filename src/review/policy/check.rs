@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::node::{Data, Node, Place};
+use super::settle::LONGEST;
 use super::{Cron, Duration, Level, Moment, PolicyProblem, Zone};
 use crate::quantity::Quantity;
 use crate::yaml::FieldPath;
@@ -126,11 +127,13 @@ impl Checker<'_> {
                 self.check(value, other, &key.text);
             } else {
                 let keys = || properties.keys().map(String::as_str);
+                let what = if name == "settle" { "unknown failure" } else { "unknown key" };
                 let hint = match nearest(&key.text, keys()) {
+                    Some(near) if name == "settle" => format!("the nearest is `{near}`"),
                     Some(near) => format!("the nearest key is `{near}`"),
                     None => format!("the keys of `{name}` are {}", keys().collect::<Vec<_>>().join(", ")),
                 };
-                self.error(key.place, format!("unknown key `{}`", key.text), Some(hint));
+                self.error(key.place, format!("{what} `{}`", key.text), Some(hint));
             }
         }
         for key in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -194,6 +197,14 @@ fn text_check(check: &str, text: &str) -> Verdict {
         "duration" => {
             let hint = "write it as `8h`, `10m`, `1h30m` or `2d`";
             text.parse::<Duration>().map(drop).map_err(|message| (message, Some(hint.to_owned())))
+        }
+        "settle" => {
+            let hint = "write it as `30s`, `2m` or `1h30m`; one second at least, a day at most";
+            let time = text.parse::<Duration>().map_err(|message| (message, Some(hint.to_owned())))?;
+            if time.0 > LONGEST {
+                return Err((format!("`{text}` is too long: nothing would be worked"), Some(hint.to_owned())));
+            }
+            Ok(())
         }
         "cron" => {
             let hint = "minute, hour, day of month, month, day of week: `0 9 * * MON-FRI`";

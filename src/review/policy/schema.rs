@@ -59,6 +59,14 @@ pub(super) fn kinds(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({"type": "array", "items": {"type": "string", "x-check": "kind"}})
 }
 
+/// A time for each failure.
+pub(super) fn settle(_: &mut SchemaGenerator) -> Schema {
+    let time = json!({"type": "string", "x-check": "settle"});
+    let times: serde_json::Map<String, Value> =
+        super::settle::keys().map(|key| (key.to_owned(), time.clone())).collect();
+    schemars::json_schema!({"type": "object", "properties": times, "additionalProperties": false})
+}
+
 static POLICY: LazyLock<Value> = LazyLock::new(|| {
     let mut schema = of::<Policy>("HealingPolicy");
     if let Some(spec) = schema.pointer_mut("/properties/spec") {

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use super::check::PLACEHOLDERS;
 use super::*;
-use crate::case::{FailureId, ObjectRef};
+use crate::case::{FailureId, Finding, Incident, ObjectRef, Shared};
 use crate::quantity::Quantity;
 use crate::yaml::FieldPath;
 
@@ -154,9 +154,51 @@ fn each_mistake_is_told_with_its_place_and_the_nearest_word() {
         ("  pullRequest: {subject: \"fix: {helpp}\"}", "5:26 nothing stands for `{helpp}` [the nearest is `help`]"),
         ("  pullRequest: {trailers: {KubeCure-Fix: x}}", "5:28 `KubeCure-Fix` is KubeCure's own trailer"),
         ("  layer: !x narrowest", "5:13 tags are not read here"),
+        ("  settle: {crash-lop: 2m}", "5:12 unknown failure `crash-lop` [the nearest is `crash-loop`]"),
+        (
+            "  settle: {crash-loop: 2 min}",
+            "5:24 `2 min` is no duration [write it as `30s`, `2m` or `1h30m`; one second at least, a day at most]",
+        ),
+        (
+            "  settle: {crash-loop: 25h}",
+            "5:24 `25h` is too long: nothing would be worked [write it as `30s`, `2m` or `1h30m`; one second at least, a day at most]",
+        ),
+        (
+            "  settle: {crash-loop: 0s}",
+            "5:24 `0s` lasts no time at all [write it as `30s`, `2m` or `1h30m`; one second at least, a day at most]",
+        ),
+        ("  settle: {crash-loop: 30}", "5:24 `crash-loop` must be text, and is a number [put it in quotes: \"30\"]"),
+        ("  settle: 2m", "5:11 `settle` must be a map, and is text"),
     ];
     for (spec, expected) in table {
         assert_eq!(problems(&policy("a", spec)), [expected], "{spec}");
+    }
+}
+
+#[test]
+fn a_failure_settles_in_the_time_of_its_policy_and_what_is_left_out_in_that_of_the_default() {
+    let text = policy("a", "  match: {namespaces: [shop]}\n  settle: {crash-loop: PT2M, node: 10s}");
+    let policies = read(&[("p.yaml", &text)]).unwrap();
+    let incident = |failure: &'static str, shared| {
+        let workload = workload("Deployment", "shop");
+        let (symptom, pods) = (String::new(), Vec::new());
+        let failure = FailureId(failure);
+        let finding = Finding { failure, workload, container: None, symptom, since: None, pods, shared: None };
+        Incident { failure, findings: vec![finding], shared }
+    };
+    let time = |namespace, failure, shared| {
+        decide(&policies, namespace).policy.settle.of(&incident(failure, shared)).as_secs()
+    };
+    let node = || Some(Shared::Node("a".to_owned()));
+    assert_eq!((time("shop", "crash-loop", None), time("other", "crash-loop", None)), (120, 30));
+    assert_eq!((time("shop", "hpa-failing", None), time("other", "probe-failing", None)), (120, 60));
+    assert_eq!(
+        (time("other", "crash-loop", node()), time("shop", "crash-loop", node())),
+        (180, 120),
+        "the longer counts"
+    );
+    for (failure, time) in Policies::built_in().all().next().unwrap().1.settle.all() {
+        assert!((30..=180).contains(&time.as_secs()), "{failure}");
     }
 }
 

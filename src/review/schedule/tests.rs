@@ -231,8 +231,29 @@ fn durations_read_back_and_nonsense_is_refused() {
         let duration: Duration = text.parse().unwrap();
         assert_eq!(duration.to_string().parse::<Duration>().unwrap(), duration, "{text}");
     }
-    for text in ["", "0s", "8", "h", "8 h", "1m1h", "1h1h", "-1h", "1.5h", "P1D", "367d", "99999999999999999999s"] {
+    for text in [
+        "",
+        "0s",
+        "8",
+        "h",
+        "8 h",
+        "1m1h",
+        "1h1h",
+        "-1h",
+        "1.5h",
+        "P1M",
+        "P",
+        "PT",
+        "P1W",
+        "PT1",
+        "p1d",
+        "367d",
+        "99999999999999999999s",
+    ] {
         assert!(text.parse::<Duration>().is_err(), "{text}");
+    }
+    for (iso, ours) in [("PT10M", "10m"), ("P1D", "1d"), ("P1DT2H30M", "1d2h30m")] {
+        assert_eq!(iso.parse::<Duration>(), ours.parse(), "{iso}");
     }
 }
 

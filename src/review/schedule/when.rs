@@ -12,7 +12,8 @@ use serde::Deserialize;
 /// The time zones that are part of the program: a policy means the same on every machine.
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-/// A length of time, written as `8h`, `10m`, `1h30m` or `2d`. More than none, at most a year.
+/// A length of time, written as `8h`, `10m`, `1h30m` or `2d`, or as ISO 8601 has it: `PT10M`. More than none, at most
+/// a year.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Duration(pub SignedDuration);
@@ -24,6 +25,13 @@ impl FromStr for Duration {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is no duration");
+        if let Some(iso) = text.strip_prefix('P') {
+            let (days, time) = iso.split_once('T').unwrap_or((iso, ""));
+            // An M before the T would be months.
+            let is_days = days.is_empty() || days.ends_with('D');
+            let ours = format!("{days}{time}").to_ascii_lowercase();
+            return if is_days && !ours.is_empty() { ours.parse().map_err(|_| wrong()) } else { Err(wrong()) };
+        }
         let mut seconds: i64 = 0;
         let mut units = UNITS.iter();
         let mut rest = text;

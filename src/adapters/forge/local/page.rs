@@ -35,6 +35,9 @@ pub(super) struct Front {
     pub workloads: Vec<String>,
     #[serde(default)]
     pub opened: Option<Timestamp>,
+    /// The pull request that an issue was closed for, by us.
+    #[serde(default)]
+    pub answered: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -68,6 +71,16 @@ impl Page {
             return Err("a pull request has a line branch".to_owned());
         }
         Ok(Self { kind, front, text })
+    }
+
+    /// Whether it is closed and no person closed it.
+    pub fn is_answered(&self) -> bool {
+        self.front.state == State::Closed && self.front.answered.is_some()
+    }
+
+    /// The file of an issue that is closed, because a pull request does what it asks for.
+    pub fn answered_by(&self, link: &str) -> String {
+        set_line(&set_line(&self.text, "state", "closed"), "answered", link)
     }
 
     /// A new file.
@@ -192,6 +205,7 @@ mod tests {
             failure: "oom-killed".to_owned(),
             workloads: vec!["Deployment shop/web".to_owned()],
             opened: Some("2026-11-23T23:48:00Z".parse().unwrap()),
+            answered: None,
         }
     }
 

@@ -189,6 +189,23 @@ fn a_squash_merge_is_seen_and_ends_it() {
 }
 
 #[test]
+fn a_pull_request_closes_the_issue_that_it_answers_and_only_that() {
+    let (dir, forge) = forge();
+    let about = |failure, fingerprint| {
+        let Request::Issue(issue) = issue(fingerprint, &["web"]) else { unreachable!() };
+        Request::Issue(Issue { failure: FailureId(failure), ..issue })
+    };
+    forge.publish(&about("oom-killed", A)).unwrap();
+    forge.publish(&about("probe-failing", B)).unwrap();
+    assert!(matches!(forge.publish(&pull(A, "128Mi")).unwrap(), Receipt::Opened { number: 3, .. }));
+    let page = |number| fs::read_to_string(dir.path().join(format!("forge/issues/{number}.md"))).unwrap();
+    assert!(page(1).contains("state: \"closed\"\n") && page(1).contains("pulls/3.md"), "{}", page(1));
+    assert!(page(2).contains("state: open"), "{}", page(2));
+    // No person closed it: when the failure asks for one again, there is one.
+    assert!(matches!(forge.publish(&about("oom-killed", A)).unwrap(), Receipt::Opened { number: 4, .. }));
+}
+
+#[test]
 fn a_workload_that_joins_a_group_joins_its_issue() {
     let (dir, forge) = forge();
     assert!(matches!(

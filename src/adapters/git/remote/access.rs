@@ -64,13 +64,18 @@ pub(super) struct Keys {
     /// PEM.
     pub ca: Option<Vec<u8>>,
     token: Option<Secret>,
+    /// Whether a file was named for it that is not there.
+    absent: bool,
 }
 
 impl Access {
     /// Reads what is to be used now.
     pub(super) fn keys(&self) -> Result<Keys, Trouble> {
+        // A file that is not there is no token, and no error: a pod mounts one that may be left out.
+        let absent = self.token_file.as_ref().is_some_and(|file| !file.exists());
         let token = match &self.token_file {
-            Some(file) => Some(token_in(file)?),
+            Some(file) if !absent => Some(token_in(file)?),
+            Some(_) => None,
             None => self.token.clone(),
         };
         let basic = |token: &Secret| {
@@ -87,6 +92,7 @@ impl Access {
             ssh_known_hosts_file: self.ssh_known_hosts_file.clone(),
             ca: self.ca_file.as_ref().map(|file| read("CA file", file)).transpose()?,
             token,
+            absent,
         })
     }
 }
@@ -99,7 +105,11 @@ impl Keys {
 
     /// With what HTTP is tried.
     pub fn login(&self) -> Login {
-        if self.token.is_some() { Login::Token } else { Login::Nothing }
+        match (&self.token, self.absent) {
+            (Some(_), _) => Login::Token,
+            (None, true) => Login::NoFile,
+            (None, false) => Login::Nothing,
+        }
     }
 
     /// What a server or a program said: one line, short, and without our credentials or any other's.
@@ -166,7 +176,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         let access = Access { token_file: Some(file.clone()), ..access() };
-        assert!(matches!(access.keys(), Err(Trouble::BadFile { .. })));
+        assert!(access.keys().is_ok_and(|keys| keys.login() == Login::NoFile && keys.header().is_none()));
         for token in ["first\n", "second"] {
             fs::write(&file, token).unwrap();
             assert_eq!(access.keys().unwrap().token.unwrap().0, token.trim());

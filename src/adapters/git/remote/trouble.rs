@@ -60,6 +60,8 @@ pub enum Login {
     Key,
     /// Nothing was given.
     Nothing,
+    /// A file was named, and it is not there.
+    NoFile,
 }
 
 impl Trouble {
@@ -125,6 +127,9 @@ impl Trouble {
             Self::Refused { with: Login::Key, said } => format!("the Git server refuses the key{}", aside(said)),
             Self::Refused { with: Login::Nothing, said } => {
                 format!("the Git server wants credentials, and none were given{}", aside(said))
+            }
+            Self::Refused { with: Login::NoFile, said } => {
+                format!("the Git server wants credentials, and the file with the token is not there{}", aside(said))
             }
             Self::NotFound { url } => format!("{url} is not there, or these credentials do not see it"),
             Self::Redirected { to } => format!("the Git server sends to {to}, where no credentials are sent"),

@@ -1,0 +1,65 @@
+//! KubeCure on a real cluster: real containers fail, real branches come of it, and nothing is written to the cluster.
+//!
+//! `KUBECURE_TEST_CLUSTER` is the administrator's kubeconfig of a cluster that `tests/cluster/up` brought up; without it
+//! everything here is skipped, and says so. The trials share the cluster and run one after the other.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::must_use_candidate,
+    reason = "a test is the edge: it reads and writes files, and a failed unwrap is a failed test"
+)]
+
+#[path = "cluster/bed.rs"]
+mod bed;
+#[path = "cluster/expected.rs"]
+mod expected;
+#[path = "cluster/failing.rs"]
+mod failing;
+#[path = "cluster/faults.rs"]
+mod faults;
+#[path = "cluster/life.rs"]
+mod life;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use bed::Bed;
+use libtest_mimic::{Arguments, Trial};
+
+/// What is tried, in this order: faults last, because what they break takes its time to be whole again.
+const TRIALS: &[(&str, fn(&Bed))] = &[
+    ("what_deploy_holds_works_in_the_cluster", life::what_deploy_holds_works_in_the_cluster),
+    ("the_shop_is_cured", life::the_shop_is_cured),
+    ("every_case_is_named_right", life::every_case_is_named_right),
+    ("killed_at_any_stage_it_is_finished_by_the_next", faults::killed_at_any_stage_it_is_finished_by_the_next),
+    ("an_outage_of_the_api_server_doubles_nothing", faults::an_outage_of_the_api_server_doubles_nothing),
+    ("a_slow_etcd_loses_nothing", faults::a_slow_etcd_loses_nothing),
+    ("a_namespace_that_goes_opens_nothing", faults::a_namespace_that_goes_opens_nothing),
+    ("a_silent_node_is_one_incident", faults::a_silent_node_is_one_incident),
+    ("nothing_was_written", life::nothing_was_written),
+];
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let cluster = std::env::var_os("KUBECURE_TEST_CLUSTER").map(PathBuf::from);
+    if cluster.is_none() && !arguments.list {
+        println!("skipped: KUBECURE_TEST_CLUSTER is not set (./tests/run brings a cluster up where it can)");
+    }
+    let trials = TRIALS.iter().map(|(name, trial)| {
+        let admin = cluster.clone();
+        Trial::test(*name, move || {
+            trial(bed(admin.unwrap()));
+            Ok(())
+        })
+        .with_ignored_flag(cluster.is_none())
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+/// Made when the first trial wants it.
+fn bed(admin: PathBuf) -> &'static Bed {
+    static BED: OnceLock<Bed> = OnceLock::new();
+    BED.get_or_init(|| Bed::new(admin))
+}
