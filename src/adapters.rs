@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod folder;
 pub mod forge;
 pub mod git;
+pub mod ground;
 pub mod live;
 pub mod logs;
 pub mod process;

@@ -8,6 +8,7 @@ mod evidence;
 mod lease;
 mod list;
 mod objects;
+mod repo_url;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub use jiff::Timestamp;
 pub use lease::Lease;
 pub use list::List;
 pub use objects::*;
+pub use repo_url::{BadUrl, RepoUrl, Scheme};
 pub use snapshot::Snapshot;
 
 use crate::yaml::FieldPath;

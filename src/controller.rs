@@ -24,6 +24,7 @@ use crate::detect::detect;
 use crate::report::{Journal, Reader, plain, tally};
 use crate::review::means_later;
 use crate::review::policy::Policies;
+pub use crate::settings::Ground;
 use crate::settings::Terms;
 use crate::submit::submit;
 use crate::world::World;
@@ -93,15 +94,6 @@ pub enum Woken {
     Look,
     /// The process is to end.
     Stop,
-}
-
-/// The base branch at one commit.
-#[derive(Debug)]
-pub struct Ground {
-    pub sources: Arc<crate::case::Sources>,
-    pub policies: Policies,
-    /// Why the policy of this commit is not in force, if it is not: `policies` are then the last good ones.
-    pub invalid: Option<String>,
 }
 
 /// How the loop is run.

@@ -109,3 +109,12 @@ pub struct Terms<'t> {
     /// When the run is. Nothing below the command line reads a clock.
     pub now: crate::case::Timestamp,
 }
+
+/// The base branch at one commit: what is edited, and what may be.
+#[derive(Debug)]
+pub struct Ground {
+    pub sources: std::sync::Arc<crate::case::Sources>,
+    pub policies: crate::review::policy::Policies,
+    /// Why the policy of this commit is not in force, if it is not: `policies` are then the last good ones.
+    pub invalid: Option<String>,
+}

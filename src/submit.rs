@@ -26,6 +26,8 @@ use crate::case::{
 
 /// The trailer of a commit that carries the fingerprint.
 pub const FIX_TRAILER: &str = "KubeCure-Fix";
+/// The trailer that names a failure and a workload that has it: `oom-killed/Deployment/shop/web`. One for each.
+pub const CASE_TRAILER: &str = "KubeCure-Case";
 /// The trailer that names the file and field of a change.
 pub const SOURCE_TRAILER: &str = "KubeCure-Source";
 /// Our part of a body begins with this line; what people write stands before or after.

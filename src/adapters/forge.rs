@@ -1,14 +1,15 @@
 //! A request in, a pull request or issue on a forge out.
 //!
-//! The seam: GitHub, GitLab and the others are each one file beside `local.rs`.
+//! The seam: GitHub, GitLab and the others are each one file beside `local.rs` and `branch.rs`.
 
+pub mod branch;
 pub mod local;
 
 use std::sync::Arc;
 
 use anyhow::Result;
 
-use crate::case::{History, Receipt, Request};
+use crate::case::{EntryState, History, HistoryEntry, ObjectRef, Receipt, Request};
 
 /// Asked right before each write: an error, which says why, where this process may not write any more.
 pub type Fence = Arc<dyn Fn() -> Result<()> + Send + Sync>;
@@ -20,7 +21,9 @@ pub fn open() -> Fence {
 
 /// Where pull requests and issues live. The forge itself is the only memory: nothing is kept beside it.
 ///
-/// One is used by one thread at a time, and may take its time: it is never called where others wait for it.
+/// One is used by one thread at a time, and may wait for a network: it is never called where others wait for it. One on a
+/// server with an API has a [`Fetched`](super::ground::Fetched) repository for its branches, as `branch.rs` has, and its
+/// API for the rest.
 pub trait Forge: Send {
     /// Our own pull requests and issues, as they are now.
     fn history(&self) -> Result<History>;
@@ -35,4 +38,26 @@ pub trait Forge: Send {
 
     /// What to call it: a URL or path as the user gave it, without credentials.
     fn name(&self) -> &str;
+}
+
+/// Why an entry is left alone, if it is.
+fn hands_off(entry: &HistoryEntry) -> Option<String> {
+    let name = entry.called();
+    match (entry.state, &entry.foreign_commit) {
+        (EntryState::Closed, _) => Some(format!("{name} was closed by a person; not offered again")),
+        (EntryState::Merged, _) => {
+            Some(format!("{name} with this change was merged; if the failure is back, a person should look"))
+        }
+        (EntryState::Open, Some(commit)) => Some(format!("the branch has a commit, {commit}: hands off")),
+        (EntryState::Open, None) => None,
+    }
+}
+
+/// Whether an entry is about one of these workloads.
+fn shares(entry: &HistoryEntry, workloads: &[ObjectRef]) -> bool {
+    names(workloads).iter().any(|name| entry.workloads.contains(name))
+}
+
+fn names(workloads: &[ObjectRef]) -> Vec<String> {
+    workloads.iter().map(ToString::to_string).collect()
 }

@@ -3,6 +3,9 @@
 //! A commit is made from the base commit's tree and a blob in the object database: no work tree is touched, no hook
 //! runs, and no file system path comes from what is committed.
 
+mod marks;
+pub mod mirror;
+pub mod remote;
 mod seed;
 mod write;
 
@@ -14,8 +17,9 @@ use git2::{ErrorCode, FileMode, ObjectType, Oid, Repository, RepositoryOpenFlags
 use super::folder::{self, RawFiles};
 use crate::case::Gap;
 
+pub use marks::Marks;
 pub use seed::{Origin, seed};
-pub use write::{Author, BranchCommit, EMAIL, Landed, NewCommit};
+pub use write::{Author, BranchCommit, EMAIL, Landed, NewCommit, Prepared};
 
 /// A repository that was found on this machine.
 pub struct Repo {

@@ -82,10 +82,23 @@ pub struct HistoryEntry {
     pub link: String,
 }
 
+impl HistoryEntry {
+    /// What a person calls it: `#3`, or its branch.
+    pub fn called(&self) -> String {
+        match (self.kind, &self.branch) {
+            (EntryKind::Branch, Some(branch)) => branch.clone(),
+            (EntryKind::Branch, None) => "a branch".to_owned(),
+            _ => format!("#{}", self.number),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
     PullRequest,
     Issue,
+    /// A branch on a server that has no API for more: a person opens the pull request. It has no number.
+    Branch,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

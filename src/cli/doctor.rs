@@ -1,6 +1,7 @@
 //! `kubecure doctor`: what works and what does not, each with the next step. Writes nothing.
 
 mod cluster;
+mod remote;
 mod repository;
 
 use std::fmt::Write as _;
@@ -22,15 +23,17 @@ use crate::report::progress::Progress;
 pub struct DoctorArgs {
     #[command(flatten)]
     pub of: ClusterArgs,
-    /// The repository, read as it lies there
-    #[arg(long, value_name = "PATH", default_value = ".")]
+    /// The repository: a folder, read as it lies there, or a URL
+    #[arg(long, value_name = "URL or PATH", default_value = ".", env = "KUBECURE_REPO", hide_env_values = true)]
     pub repo: PathBuf,
     /// A commit, tag or branch of the repository instead of its files
     #[arg(long, value_name = "REV")]
     pub rev: Option<String>,
-    /// Where pull requests go: `local:DIR`
+    /// Where pull requests go: `local:DIR`, or `branch`
     #[arg(long, value_name = "FORGE", env = "KUBECURE_FORGE")]
     pub forge: Option<String>,
+    #[command(flatten)]
+    pub git: super::git::GitArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -81,13 +84,15 @@ impl Check {
 
 pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     args.of.check()?;
-    let forge = args.forge.as_deref().map(super::cure::forge_folder).transpose()?;
+    let remote = remote::of(args)?;
+    let branches = args.forge.as_deref() == Some("branch");
+    let forge = args.forge.as_deref().filter(|_| !branches).map(super::cure::forge_folder).transpose()?;
     let progress = Progress::start("asking the cluster");
     let runtime = super::world::runtime()?;
     let (mut checks, answered) = runtime.block_on(cluster::checks(&args.of));
     progress.say("reading the repository");
-    checks.extend(repository::checks(args));
-    checks.push(repository::forge(forge.as_deref()));
+    checks.extend(remote.as_ref().map_or_else(|| repository::checks(args), |remote| remote::checks(args, remote)));
+    checks.push(if branches { remote::forge(remote.is_some()) } else { repository::forge(forge.as_deref()) });
     progress.finish();
     let text = match args.output.output {
         Format::Json => format!("{:#}\n", as_json(&checks)),

@@ -7,8 +7,8 @@ mod telemetry;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
@@ -20,26 +20,22 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use self::lead::Leadership;
-use self::telemetry::{GroundStatus, Telemetry};
+use self::telemetry::Telemetry;
 use super::output::CliError;
-use super::world::{ClusterArgs, bad_input, no_answer, policies};
+use super::world::{ClusterArgs, bad_input, no_answer};
 use crate::adapters::cluster::{Cluster, LeasePlace, Scope, Watching};
-use crate::adapters::forge::Forge;
-use crate::adapters::forge::local::LocalForge;
+use crate::adapters::ground::Base;
 use crate::adapters::live::Live;
 use crate::adapters::serve;
 use crate::case::{Snapshot, Timestamp};
-use crate::controller::{self, Ended, Ground, News, Plan, Station, Woken};
-use crate::locate;
+use crate::controller::{self, Ended, News, Plan, Station, Woken};
 use crate::report::log::Log;
 use crate::report::log::lines::{self, Lines};
 use crate::report::metrics::Meter;
-use crate::review::policy::Policies;
+use crate::settings::Ground;
 
 /// After a signal the process has this long, whatever hangs.
 const LIMIT: Duration = Duration::from_millis(4600);
-/// How often it is asked whether the base branch moved.
-const BASE: Duration = Duration::from_secs(2);
 
 /// Watch the cluster, and work what fails through to pull requests
 #[derive(Args, Clone, Debug)]
@@ -47,7 +43,8 @@ pub struct RunArgs {
     /// Work everything that fails now, once it has settled, and end: for a CronJob
     #[arg(long)]
     pub once: bool,
-    /// Where pull requests go: `local:DIR`, a folder with a bare repository, pulls/ and issues/
+    /// Where pull requests go: `local:DIR`, a folder with a bare repository, pulls/ and issues/; or `branch`: branches
+    /// are pushed to the repository, and a person opens the pull requests
     #[arg(long, value_name = "FORGE", env = "KUBECURE_FORGE")]
     pub forge: String,
     /// The file that says how to reach the cluster [default: KUBECONFIG, else ~/.kube/config, else the pod's own
@@ -63,8 +60,8 @@ pub struct RunArgs {
     /// All namespaces, as without it
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
-    /// What the forge's repository is made from, where it has none yet
-    #[arg(long, value_name = "PATH", default_value = ".")]
+    /// The repository, by its URL; with `local:DIR` the folder that the forge's is made from, where it has none yet
+    #[arg(long, value_name = "URL or PATH", default_value = ".", env = "KUBECURE_REPO", hide_env_values = true)]
     pub repo: PathBuf,
     /// What to call the cluster in pull requests
     #[arg(long, value_name = "NAME", default_value = "cluster", env = "KUBECURE_CLUSTER")]
@@ -85,6 +82,8 @@ pub struct RunArgs {
     /// What settle times are multiplied by
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, hide = true)]
     pub settle_scale: f64,
+    #[command(flatten)]
+    pub git: super::git::GitArgs,
 }
 
 /// Names as Kubernetes allows them: anything else would be another path of the API.
@@ -117,10 +116,8 @@ pub enum LogFormat {
 }
 
 pub fn run(args: &RunArgs) -> Result<u8, CliError> {
-    let base = Base::new(super::cure::forge_folder(&args.forge)?, args.repo.clone());
     log(args.log_format);
-    // A mistake that a person can mend ends it at the start; later it only waits until it is mended.
-    base.ground().map_err(bad_input)?;
+    let base = super::git::base(&args.forge, &args.repo, &args.git)?;
     // The watches have a thread of their own, so that work on an incident does not keep them waiting.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| CliError::usage(format!("cannot start: {error}")))?;
@@ -197,86 +194,18 @@ fn log(format: LogFormat) {
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
 }
 
-/// The forge's folder, and what was read of its base branch.
-struct Base {
-    dir: PathBuf,
-    seed: PathBuf,
-    read: Mutex<Option<Read>>,
-    /// The last policy that was valid: it stays in force while the base branch has one that is not.
-    good: Mutex<Option<Policies>>,
-}
-
-/// A commit as it was read, or why it cannot be used.
-struct Read {
-    asked: Instant,
-    commit: String,
-    ground: Result<Arc<Ground>, String>,
-}
-
-impl Base {
-    fn new(dir: PathBuf, seed: PathBuf) -> Self {
-        Self { dir, seed, read: Mutex::default(), good: Mutex::default() }
-    }
-
-    fn forge(&self) -> Result<LocalForge> {
-        LocalForge::open(&self.dir, Some(&self.seed), Timestamp::now())
-    }
-
-    fn ground(&self) -> Result<Arc<Ground>> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = read.as_ref().filter(|known| known.asked.elapsed() < BASE) {
-            return known.ground.clone().map_err(anyhow::Error::msg);
-        }
-        let forge = self.forge()?;
-        let commit = forge.repo().commit_id(None)?.to_string();
-        let ground = match read.take().filter(|known| known.commit == commit) {
-            Some(known) => known.ground,
-            None => self.read(&forge, &commit).map(Arc::new).map_err(|error| format!("{error:#}")),
-        };
-        *read = Some(Read { asked: Instant::now(), commit, ground: ground.clone() });
-        ground.map_err(anyhow::Error::msg)
-    }
-
-    /// Reads a commit, and keeps its policy for when a later one is invalid.
-    fn read(&self, forge: &LocalForge, commit: &str) -> Result<Ground> {
-        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        let ground = index(forge, commit, good.as_ref())?;
-        if ground.invalid.is_none() {
-            *good = Some(ground.policies.clone());
-        }
-        Ok(ground)
-    }
-}
-
-/// Reads the manifests and the policy of a commit. Instead of a policy that is invalid the last good one serves.
-fn index(forge: &LocalForge, commit: &str, good: Option<&Policies>) -> Result<Ground> {
-    let files = forge.repo().manifests(Some(commit), "")?;
-    let read = policies(&files).map_err(|error| match error.hint {
-        Some(hint) => format!("{}\nHint: {hint}", error.message),
-        None => error.message,
-    });
-    let (policies, invalid) = match (read, good) {
-        (Ok(policies), _) => (policies, None),
-        (Err(why), Some(good)) => (good.clone(), Some(why)),
-        (Err(why), None) => return Err(anyhow!(why)),
-    };
-    tracing::info!(commit, files = files.files.len(), skipped = files.skipped.len(), "read the repository");
-    let sources = locate::index(forge.name(), files.commit, files.files, files.skipped);
-    Ok(Ground { sources: Arc::new(sources), policies, invalid })
-}
-
 /// A live cluster, a repository and a forge.
 struct Outside {
     cluster: Arc<Cluster>,
     watching: Arc<Watching>,
-    base: Base,
+    base: Arc<dyn Base>,
     stop: watch::Receiver<bool>,
     telemetry: Arc<Telemetry>,
     leadership: Arc<Leadership>,
 }
 
 impl Outside {
-    async fn start(args: &RunArgs, base: Base) -> Result<Self, CliError> {
+    async fn start(args: &RunArgs, base: Arc<dyn Base>) -> Result<Self, CliError> {
         let of = ClusterArgs {
             kubeconfig: args.kubeconfig.clone(),
             context: args.context.clone(),
@@ -311,8 +240,8 @@ impl Outside {
             tracing::info!(%address, "listening");
         }
         let (telemetry, cluster, watching) = (self.telemetry.clone(), self.cluster.clone(), self.watching.clone());
-        let leadership = self.leadership.clone();
-        let pages = move |path: &str| telemetry.page(path, &cluster, &watching, leadership.lead());
+        let (leadership, base) = (self.leadership.clone(), self.base.clone());
+        let pages = move |path: &str| telemetry.page(path, &cluster, &watching, base.status(), leadership.lead());
         tokio::spawn(serve::serve(listener, Arc::new(pages)));
     }
 
@@ -397,19 +326,13 @@ impl Station for Outside {
     }
 
     fn ground(&self) -> Result<Arc<Ground>> {
-        let ground = self.base.ground();
-        match &ground {
-            Ok(ground) => self.telemetry.ground(Ok(GroundStatus {
-                commit: ground.sources.commit.as_deref().unwrap_or_default(),
-                policy_invalid: ground.invalid.as_deref(),
-            })),
-            Err(error) => self.telemetry.ground(Err(&format!("{error:#}"))),
-        }
-        ground
+        let ground = self.base.ground()?;
+        self.telemetry.stands_on(&ground);
+        Ok(ground)
     }
 
     fn world(&self, snapshot: Arc<Snapshot>, ground: &Ground) -> Result<Live> {
-        let mut forge: Box<dyn Forge> = Box::new(self.base.forge()?);
+        let mut forge = self.base.forge()?;
         forge.fence(self.leadership.fence());
         Ok(Live::new(self.cluster.clone(), snapshot, ground.sources.clone(), Some(forge)))
     }

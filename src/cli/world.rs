@@ -10,12 +10,13 @@ use super::output::CliError;
 use crate::adapters::cluster::{Cluster, Scope};
 use crate::adapters::folder::{self, RawFiles};
 use crate::adapters::git;
+use crate::adapters::ground;
 use crate::adapters::snapshot::{self, Recording};
 use crate::case::{Gap, Incident, Meta, ObjectRef, Snapshot, Sources};
 use crate::locate;
 use crate::report::plain;
 use crate::report::terminal::Healthy;
-use crate::review::policy::{Policies, PolicyFile};
+use crate::review::policy::Policies;
 
 /// What a cluster is called that nobody named.
 const DEFAULT_CLUSTER: &str = "cluster";
@@ -241,17 +242,7 @@ pub fn healthy(snapshot: &Snapshot, namespace: Option<&str>) -> Healthy {
 
 /// The policy of the repository. A broken one is an error: what it would forbid is not known.
 pub(super) fn policies(files: &RawFiles) -> Result<Policies, CliError> {
-    let own = files.files.iter().filter(|(path, _)| path.starts_with(".kubecure/"));
-    let own: Vec<PolicyFile<'_>> = own.map(|(path, text)| PolicyFile { path, text }).collect();
-    Policies::read(&own).map_err(|problems| {
-        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        let hint = problems.iter().find_map(|p| p.hint.clone()).map_or(String::new(), |hint| format!("; {hint}"));
-        CliError::usage(format!(
-            "the policy of the repository is invalid, so nothing is allowed\n  {}",
-            all.join("\n  ")
-        ))
-        .hint(format!("kubecure policy check shows each with its line{hint}"))
-    })
+    ground::policies(files).map_err(bad_input)
 }
 
 /// Files that are no YAML. Templates are not broken: they are another tool's, and one line says so.

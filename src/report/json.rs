@@ -324,6 +324,7 @@ impl<'a> Published<'a> {
         let kind = |kind: EntryKind| match kind {
             EntryKind::PullRequest => "pull-request",
             EntryKind::Issue => "issue",
+            EntryKind::Branch => "branch",
         };
         let (status, entry, why) = match case.receipt.as_ref()? {
             Receipt::Opened { kind, number, link } => ("opened", Some((kind, number, link)), None),
@@ -337,7 +338,7 @@ impl<'a> Published<'a> {
             workloads: workloads(case),
             incident: tally::incident_id(&case.incident),
             kind: entry.map(|(entry, ..)| kind(*entry)),
-            number: entry.map(|(_, number, _)| *number),
+            number: entry.filter(|(kind, ..)| **kind != EntryKind::Branch).map(|(_, number, _)| *number),
             link: entry.map(|(_, _, link)| link.as_str()),
             branch: match &case.request {
                 Some(Request::PullRequest(request)) => Some(&request.branch),

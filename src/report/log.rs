@@ -93,6 +93,7 @@ fn received(receipt: &Receipt) -> String {
     let named = |kind: &EntryKind, number: &u64, link: &str| match kind {
         EntryKind::PullRequest => format!("pull request #{number} {link}"),
         EntryKind::Issue => format!("issue #{number} {link}"),
+        EntryKind::Branch => format!("branch {link}"),
     };
     match receipt {
         Receipt::Opened { kind, number, link } => format!("opened {}", named(kind, number, link)),

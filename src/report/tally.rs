@@ -83,7 +83,7 @@ impl Tally {
             }
             if let Some(Receipt::Opened { kind, .. } | Receipt::Updated { kind, .. }) = &case.receipt {
                 match kind {
-                    EntryKind::PullRequest => tally.pull_requests += 1,
+                    EntryKind::PullRequest | EntryKind::Branch => tally.pull_requests += 1,
                     EntryKind::Issue => tally.issues += 1,
                 }
             }

@@ -9,14 +9,14 @@ use crate::case::{EntryKind, EntryState, HistoryEntry};
 /// A cure that was merged and did not help is not tried again: a person should look.
 pub(super) fn repeated(matter: &Matter<'_>) -> Vec<Objection> {
     let merged = of_workloads(matter).find(|e| e.state == EntryState::Merged && e.failure == failure(matter).0);
-    let told = merged.map(|e| hold(format!("#{} was merged for this, and it still fails", e.number)));
+    let told = merged.map(|e| hold(format!("{} was merged for this, and it still fails", e.called())));
     told.into_iter().collect()
 }
 
 /// Open pull requests in all, per workload, and per hour.
 pub(super) fn budget(matter: &Matter<'_>) -> Vec<Objection> {
     let limits = &matter.policy.limits;
-    let pulls = || matter.history.entries.iter().filter(|e| e.kind == EntryKind::PullRequest);
+    let pulls = || matter.history.entries.iter().filter(|e| e.kind != EntryKind::Issue);
     let open = pulls().filter(|e| e.state == EntryState::Open && !is_this(matter, e)).count();
     let mut objections = Vec::new();
     if open >= limits.open_pull_requests as usize {
@@ -60,7 +60,7 @@ fn of_workloads<'m>(matter: &'m Matter<'_>) -> impl Iterator<Item = &'m HistoryE
         .history
         .entries
         .iter()
-        .filter(move |e| e.kind == EntryKind::PullRequest && e.workloads.iter().any(|w| names.contains(w)))
+        .filter(move |e| e.kind != EntryKind::Issue && e.workloads.iter().any(|w| names.contains(w)))
 }
 
 /// Whether an entry is what this very proposal would become: the same workload and failure, open already.

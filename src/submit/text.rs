@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::markdown::{code, cut, one_line, plain, prose};
-use super::{Context, FIX_TRAILER, SOURCE_TRAILER, diff};
+use super::{CASE_TRAILER, Context, FIX_TRAILER, SOURCE_TRAILER, diff};
 use crate::case::{Change, Cure, Declined, Fingerprint, Incident, Operation, Origin, Proposal};
 use crate::yaml::{FieldPath, Step};
 
@@ -11,6 +11,8 @@ use crate::yaml::{FieldPath, Step};
 const SUBJECT: usize = 72;
 /// An issue's title is no commit subject and has a little more room.
 const ISSUE_TITLE: usize = 100;
+/// Workloads that a commit names; a cause that hits more is told by its first.
+const CASES: usize = 200;
 /// Forges take no longer title.
 const MAX_TITLE: usize = 255;
 
@@ -306,6 +308,11 @@ pub fn commit_message(title: &str, proposal: &Proposal, fingerprint: &Fingerprin
     ];
     let paragraphs: Vec<String> = why.iter().map(|text| wrapped(&plain(&text.replace('`', ""), 1_000))).collect();
     let mut trailers = vec![format!("{FIX_TRAILER}: {fingerprint}")];
+    let workloads = incident.workloads().into_iter().take(CASES);
+    trailers.extend(workloads.map(|workload| {
+        let parts = [incident.failure.0, &workload.kind, &workload.path()].map(trailer_value);
+        format!("{CASE_TRAILER}: {}", parts.join("/"))
+    }));
     let sources = proposal
         .locations
         .iter()

@@ -11,7 +11,7 @@
 mod look;
 mod page;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,11 +20,10 @@ use anyhow::{Context, Result, anyhow, bail};
 
 pub use self::look::Look;
 use self::page::{Front, Page, State};
-use super::{Fence, Forge};
+use super::{Fence, Forge, hands_off, names, shares};
 use crate::adapters::git::{self, Author, Landed, NewCommit, Repo};
 use crate::case::{
-    EntryKind, EntryState, Fingerprint, History, HistoryEntry, Issue, ObjectRef, PullRequest, Receipt, Request,
-    Timestamp,
+    EntryKind, EntryState, Fingerprint, History, HistoryEntry, Issue, PullRequest, Receipt, Request, Timestamp,
 };
 
 /// A pull request or issue larger than this was not written by us.
@@ -388,18 +387,6 @@ impl Forge for LocalForge {
     }
 }
 
-/// Why an entry is left alone, if it is.
-fn hands_off(entry: &HistoryEntry) -> Option<String> {
-    match (entry.state, &entry.foreign_commit) {
-        (EntryState::Closed, _) => Some(format!("#{} was closed by a person; not offered again", entry.number)),
-        (EntryState::Merged, _) => {
-            Some(format!("#{} with this change was merged; if the failure is back, a person should look", entry.number))
-        }
-        (EntryState::Open, Some(commit)) => Some(format!("the branch has a commit, {commit}: hands off")),
-        (EntryState::Open, None) => None,
-    }
-}
-
 fn exists(entry: Option<&HistoryEntry>, why: String) -> Receipt {
     match entry {
         Some(entry) => Receipt::Exists { kind: entry.kind, number: entry.number, link: entry.link.clone(), why },
@@ -407,18 +394,10 @@ fn exists(entry: Option<&HistoryEntry>, why: String) -> Receipt {
     }
 }
 
-fn shares(entry: &HistoryEntry, workloads: &[ObjectRef]) -> bool {
-    let theirs: BTreeSet<&str> = entry.workloads.iter().map(String::as_str).collect();
-    names(workloads).iter().any(|name| theirs.contains(name.as_str()))
-}
-
-fn names(workloads: &[ObjectRef]) -> Vec<String> {
-    workloads.iter().map(ToString::to_string).collect()
-}
-
 fn folder_name(kind: EntryKind) -> &'static str {
     match kind {
-        EntryKind::PullRequest => "pulls",
+        // A folder always has pages, so it never has the third.
+        EntryKind::PullRequest | EntryKind::Branch => "pulls",
         EntryKind::Issue => "issues",
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use git2::{FileMode, Index, IndexEntry, IndexTime, Oid, Repository, RepositoryInitOptions, StatusOptions};
+use git2::{FileMode, Index, IndexEntry, IndexTime, Oid, Repository, RepositoryInitOptions, Revwalk, StatusOptions};
 
 use super::{Author, Repo, open, open_bare};
 use crate::adapters::folder::{self, Kind};
@@ -60,7 +60,8 @@ pub fn seed(bare: &Path, origin: &Origin, now: Timestamp) -> Result<Repo> {
         .with_context(|| format!("cannot make the repository {}", bare.display()))?;
     match &origin.what {
         What::Commit { of, id } => {
-            copy(of, *id, &repo).with_context(|| format!("cannot copy the history of {}", origin.shown))?;
+            let copied = of.revwalk().and_then(|mut walk| walk.push(*id).and_then(|()| copy(of, &mut walk, &repo)));
+            copied.with_context(|| format!("cannot copy the history of {}", origin.shown))?;
             repo.reference(MAIN, *id, false, "kubecure")?;
         }
         What::Files(listing) => first_commit(&repo, listing, now)?,
@@ -69,12 +70,11 @@ pub fn seed(bare: &Path, origin: &Origin, now: Timestamp) -> Result<Repo> {
     open_bare(bare)?.ok_or_else(|| anyhow!("the repository {} is not there after it was made", bare.display()))
 }
 
-/// Copies a commit and all that it stands on, and nothing else: no other branch, no tag, no path of this machine.
-fn copy(from: &Repository, id: Oid, to: &Repository) -> Result<()> {
-    let mut walk = from.revwalk()?;
-    walk.push(id)?;
+/// Copies the commits of a walk and all that they stand on, and nothing else: no other branch, no tag, no path of this
+/// machine.
+pub(super) fn copy(from: &Repository, walk: &mut Revwalk<'_>, to: &Repository) -> Result<(), git2::Error> {
     let mut pack = from.packbuilder()?;
-    pack.insert_walk(&mut walk)?;
+    pack.insert_walk(walk)?;
     let odb = to.odb()?;
     let mut writer = odb.packwriter()?;
     let mut written = Ok(());
@@ -83,7 +83,7 @@ fn copy(from: &Repository, id: Oid, to: &Repository) -> Result<()> {
         written.is_ok()
     })
     .ok();
-    written?;
+    written.map_err(|error| git2::Error::from_str(&error.to_string()))?;
     writer.commit()?;
     Ok(())
 }

@@ -17,7 +17,7 @@ pub const EMAIL: &str = "bot@kubecure.io";
 /// All our branches begin with this.
 pub(super) const BRANCHES: &str = "kubecure/";
 /// So many commits of the base branch are searched for our trailer.
-const SEARCHED: usize = 20_000;
+pub(super) const SEARCHED: usize = 20_000;
 
 /// Who commits, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,15 @@ impl Landed {
     }
 }
 
+/// A commit before its branch has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prepared {
+    /// The branch holds this change already.
+    Unchanged(Oid),
+    /// To be put on the branch, if that is still where it was seen; `None`: it was not there.
+    Commit { id: Oid, seen: Option<Oid> },
+}
+
 /// A commit that is on a branch and not on the base branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BranchCommit {
@@ -82,6 +91,16 @@ impl Repo {
     /// Refuses when a file at the base is not what was edited, when a path leaves the repository or leads through a
     /// symlink, when the branch is not one of ours by name, and when a commit on it is not ours by content.
     pub fn commit_on_branch(&self, change: &NewCommit<'_>, base: Oid, author: &Author) -> Result<Landed> {
+        let (id, seen) = match self.prepare(change, base, author)? {
+            Prepared::Unchanged(tip) => return Ok(Landed::Unchanged(tip)),
+            Prepared::Commit { id, seen } => (id, seen),
+        };
+        self.move_branch(change.branch, seen, id)?;
+        Ok(if seen.is_some() { Landed::Updated(id) } else { Landed::Created(id) })
+    }
+
+    /// The same up to where the branch would move: the commit is there, and no branch has it.
+    pub fn prepare(&self, change: &NewCommit<'_>, base: Oid, author: &Author) -> Result<Prepared> {
         self.check_branch_name(change.branch)?;
         let base = self.inner.find_commit(base).context("the base commit is not in the repository")?;
         let tree = self.edited_tree(&base.tree()?, change.files)?;
@@ -99,7 +118,7 @@ impl Repo {
                 );
             }
             if self.holds(&self.inner.find_commit(tip)?, change)? {
-                return Ok(Landed::Unchanged(tip));
+                return Ok(Prepared::Unchanged(tip));
             }
         }
         let author = author.signature()?;
@@ -108,8 +127,7 @@ impl Repo {
             .inner
             .commit(None, &author, &author, change.message, &tree, &[&base])
             .context("cannot write the commit")?;
-        self.move_branch(change.branch, tip, id)?;
-        Ok(if tip.is_some() { Landed::Updated(id) } else { Landed::Created(id) })
+        Ok(Prepared::Commit { id, seen: tip })
     }
 
     /// Moves a branch from where it was seen; fails when it has moved meanwhile.
@@ -183,20 +201,25 @@ impl Repo {
         if let Some(base) = self.tip(&self.base_branch()?)? {
             walk.hide(base)?;
         }
-        walk.take(1000)
-            .map(|id| {
-                let commit = self.inner.find_commit(id?)?;
-                let ours = is_ours(&commit);
-                // Who amends a commit of ours stays behind our name: the committer is who was there last.
-                let who = if commit.author().email_bytes() == EMAIL.as_bytes() && !ours {
-                    commit.committer()
-                } else {
-                    commit.author()
-                };
-                let by = String::from_utf8_lossy(who.name_bytes()).to_string();
-                Ok(BranchCommit { id: commit.id().to_string(), by, ours })
-            })
-            .collect()
+        let mut found = Vec::new();
+        for id in walk.take(1000) {
+            let commit = self.inner.find_commit(id?)?;
+            let ours = is_ours(&commit);
+            // Who amends a commit of ours stays behind our name: the committer is who was there last.
+            let who = if commit.author().email_bytes() == EMAIL.as_bytes() && !ours {
+                commit.committer()
+            } else {
+                commit.author()
+            };
+            let by = String::from_utf8_lossy(who.name_bytes()).to_string();
+            found.push(BranchCommit { id: commit.id().to_string(), by, ours });
+            // In a shallow clone the base branch may end above the commit that ours stands on. A commit of ours stands
+            // on the base branch itself, so what is below one is none of the branch.
+            if ours && self.inner.is_shallow() {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// Fingerprints of our fixes that the base branch has, each with its commit.
@@ -244,12 +267,12 @@ fn file_at(tree: &Tree<'_>, path: &str) -> Result<(Oid, FileMode)> {
     bail!("the path of a file is empty")
 }
 
-fn is_ours(commit: &Commit<'_>) -> bool {
+pub(super) fn is_ours(commit: &Commit<'_>) -> bool {
     commit.committer().email_bytes() == EMAIL.as_bytes()
         && fixes(&String::from_utf8_lossy(commit.message_bytes())).next().is_some()
 }
 
-fn fixes(message: &str) -> impl Iterator<Item = &str> {
+pub(super) fn fixes(message: &str) -> impl Iterator<Item = &str> {
     message.lines().filter_map(|line| line.trim().strip_prefix(FIX_TRAILER)?.strip_prefix(':').map(str::trim))
 }
 

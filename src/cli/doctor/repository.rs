@@ -23,7 +23,8 @@ pub(super) fn checks(args: &DoctorArgs) -> Vec<Check> {
         Err(error) => return vec![Check::error("repository", error)],
     };
     let mut all = vec![repository];
-    all.push(policy(&files, &args.repo));
+    let next = format!("kubecure policy check {} shows each with its line", args.repo.display());
+    all.push(policy(&files, next));
     all.insert(1, manifests(files));
     all
 }
@@ -56,7 +57,7 @@ fn in_git(args: &DoctorArgs, repo: &Repo) -> Result<Check, CliError> {
     Ok(Check::ok("repository", text))
 }
 
-fn manifests(files: RawFiles) -> Check {
+pub(super) fn manifests(files: RawFiles) -> Check {
     let RawFiles { mut files, commit, skipped } = files;
     // The policy is checked by itself, and is no manifest of the cluster.
     files.retain(|path, _| !is_policy(path));
@@ -80,7 +81,7 @@ fn manifests(files: RawFiles) -> Check {
     Check { about: "manifests", state: State::Warn, text: format!("{text}; not all are read"), next }
 }
 
-fn policy(files: &RawFiles, repo: &Path) -> Check {
+pub(super) fn policy(files: &RawFiles, next: String) -> Check {
     let own = files.files.iter().filter(|(path, _)| is_policy(path));
     let own: Vec<PolicyFile<'_>> = own.map(|(path, text)| PolicyFile { path, text }).collect();
     let mut check = match Policies::read(&own) {
@@ -101,7 +102,7 @@ fn policy(files: &RawFiles, repo: &Path) -> Check {
             check
         }
     };
-    check.next[0] = format!("kubecure policy check {} shows each with its line", repo.display());
+    check.next[0] = next;
     check
 }
 

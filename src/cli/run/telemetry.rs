@@ -7,6 +7,7 @@ use http::StatusCode;
 use jiff::SignedDuration;
 
 use crate::adapters::cluster::{Cluster, Watching};
+use crate::adapters::ground::GroundStatus;
 use crate::adapters::process;
 use crate::adapters::serve::Page;
 use crate::case::{Incident, Timestamp};
@@ -15,6 +16,7 @@ use crate::controller::agenda::{Outcome, Standing};
 use crate::report::health::{self, Check, Lead, Policy, Repository, Vitals, Watch};
 use crate::report::log::Log;
 use crate::report::metrics::{CONTENT_TYPE, Meter, Metrics, names};
+use crate::settings::Ground;
 
 /// The commit that this was built from, where whoever built it said so.
 const REVISION: Option<&str> = option_env!("KUBECURE_REVISION");
@@ -34,17 +36,8 @@ struct State {
     /// How long the oldest incident had waited at that turn.
     waits: Option<SignedDuration>,
     commit: Option<String>,
-    answered: Option<Instant>,
-    error: Option<String>,
     policy_read: Option<Instant>,
     policy_invalid: Option<String>,
-}
-
-/// How the base branch is, as whoever reads it says.
-pub struct GroundStatus<'s> {
-    pub commit: &'s str,
-    /// Why that of the commit is not in force, if it is not.
-    pub policy_invalid: Option<&'s str>,
 }
 
 impl Telemetry {
@@ -99,28 +92,19 @@ impl Telemetry {
         self.metrics.set(&names::QUEUE_DEPTH, &[], queued as f64);
     }
 
-    /// The base branch was read, or not.
-    pub fn ground(&self, read: Result<GroundStatus<'_>, &str>) {
+    /// The commit that is worked with, and whether its policy is in force.
+    pub fn stands_on(&self, ground: &Ground) {
         let mut state = self.state();
-        match read {
-            Ok(status) => {
-                (state.answered, state.error) = (Some(Instant::now()), None);
-                if state.commit.as_deref() != Some(status.commit) {
-                    state.commit = Some(status.commit.to_owned());
-                    if status.policy_invalid.is_none() {
-                        state.policy_read = Some(Instant::now());
-                    }
-                }
-                state.policy_invalid = status.policy_invalid.map(str::to_owned);
-            }
-            Err(why) => {
-                self.metrics.count(&names::GIT_ERRORS_TOTAL, &["read"]);
-                state.error = Some(why.to_owned());
+        if state.commit != ground.sources.commit {
+            state.commit.clone_from(&ground.sources.commit);
+            if ground.invalid.is_none() {
+                state.policy_read = Some(Instant::now());
             }
         }
+        state.policy_invalid.clone_from(&ground.invalid);
     }
 
-    fn vitals(&self, watching: &Watching, lead: Lead) -> Vitals {
+    fn vitals(&self, watching: &Watching, base: GroundStatus, lead: Lead) -> Vitals {
         let state = self.state();
         let age = |at: Option<Instant>| at.and_then(|at| SignedDuration::try_from(at.elapsed()).ok());
         let turned = age(state.turned);
@@ -130,9 +114,9 @@ impl Telemetry {
             watches: watches(watching, Timestamp::now()),
             missing: watching.missing(),
             repository: Repository {
-                commit: state.commit.clone(),
-                answered: age(state.answered),
-                error: state.error.clone(),
+                commit: base.commit,
+                answered: base.age.and_then(|age| SignedDuration::try_from(age).ok()),
+                error: base.error.map(|error| error.text),
             },
             policy: Policy { read: age(state.policy_read), invalid: state.policy_invalid.clone() },
             lead,
@@ -141,15 +125,24 @@ impl Telemetry {
     }
 
     /// What is answered to a path.
-    pub fn page(&self, path: &str, cluster: &Cluster, watching: &Watching, lead: Lead) -> Option<Page> {
+    pub fn page(
+        &self,
+        path: &str,
+        cluster: &Cluster,
+        watching: &Watching,
+        base: GroundStatus,
+        lead: Lead,
+    ) -> Option<Page> {
         match path {
             "/metrics" => {
-                let vitals = self.vitals(watching, lead);
+                #[expect(clippy::cast_precision_loss, reason = "no number here comes near 2^52")]
+                self.metrics.total(&names::GIT_ERRORS_TOTAL, &["read"], base.failures as f64);
+                let vitals = self.vitals(watching, base, lead);
                 let text = self.metrics.text(|metrics| fill(metrics, &vitals, cluster));
                 Some(Page { status: StatusCode::OK, content_type: CONTENT_TYPE, text })
             }
-            "/healthz" => Some(page_of(&health::alive(&self.vitals(watching, lead)))),
-            "/readyz" => Some(page_of(&health::ready(&self.vitals(watching, lead)))),
+            "/healthz" => Some(page_of(&health::alive(&self.vitals(watching, base, lead)))),
+            "/readyz" => Some(page_of(&health::ready(&self.vitals(watching, base, lead)))),
             _ => None,
         }
     }

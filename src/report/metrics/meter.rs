@@ -48,7 +48,7 @@ impl<'m> Meter<'m> {
 
     fn delivered(&self, kind: EntryKind, outcome: &str) {
         let metric = match kind {
-            EntryKind::PullRequest => &names::PULL_REQUESTS,
+            EntryKind::PullRequest | EntryKind::Branch => &names::PULL_REQUESTS,
             EntryKind::Issue => &names::ISSUES,
         };
         self.metrics.count(metric, &[outcome]);

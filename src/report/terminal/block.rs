@@ -464,6 +464,7 @@ fn receipt(case: &Case) -> Option<Note> {
     let named = |done: &str, kind: EntryKind, number: u64| match kind {
         EntryKind::PullRequest => format!("{done} pull request #{number}{branch}"),
         EntryKind::Issue => format!("{done} issue #{number}"),
+        EntryKind::Branch => format!("{done} branch{branch}"),
     };
     let mut texts = match case.receipt.as_ref()? {
         Receipt::Opened { kind, number, link } => vec![named("opened", *kind, *number), link.clone()],

@@ -1,5 +1,5 @@
 use super::*;
-use crate::case::{EditedFile, FailureId};
+use crate::case::{EditedFile, FailureId, ObjectRef};
 
 fn now() -> Timestamp {
     "2026-11-23T23:48:00Z".parse().unwrap()
