@@ -1,6 +1,5 @@
 //! The real cluster of `tests/cluster`, a namespace of one's own in it, and `kubecure run` against it.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,16 +9,14 @@ use std::time::{Duration, Instant};
 
 use super::root;
 
-/// The cluster's kubeconfig, if it is up; otherwise it is said that the test is skipped.
+/// The administrator's kubeconfig of a cluster that `tests/cluster/up` brought up, where there is one; otherwise it is
+/// said that the test is skipped.
 pub fn kubeconfig() -> Option<PathBuf> {
-    let state = std::env::var("CLUSTER_STATE").unwrap_or_else(|_| "/var/lib/kubecure-cluster".to_owned());
-    let file = Path::new(&state).join("admin.kubeconfig");
-    let is_up = file.exists() && kubectl(&["get", "--raw", "/readyz"]).is_some();
-    if !is_up {
-        assert!(std::env::var_os("CI").is_none(), "CI does not skip: tests/cluster/up");
-        println!("skipped: the test cluster is not up; tests/cluster/up brings it up where the machine can");
+    let file = std::env::var_os("KUBECURE_TEST_CLUSTER").map(PathBuf::from);
+    if file.is_none() {
+        println!("skipped: KUBECURE_TEST_CLUSTER is not set (./tests/run brings a cluster up where it can)");
     }
-    is_up.then_some(file)
+    file
 }
 
 /// What kubectl says, if it works.
@@ -47,6 +44,7 @@ impl Namespace {
     pub fn new(purpose: &str) -> Self {
         let name = format!("ops-{purpose}-{}", std::process::id());
         apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));
+        apply(&format!("{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: storefront, namespace: {name}}}}}"));
         Self(name)
     }
 }
@@ -57,18 +55,14 @@ impl Drop for Namespace {
     }
 }
 
-/// Deployments of which each fails within a second once it is applied, and has one cure.
+/// A Deployment that fails as soon as it is applied, without a node or a kubelet, and has one cure.
 pub fn deployment(namespace: &str, name: &str) -> String {
-    let mut text = String::new();
     let labels = format!("{{app: {name}}}");
-    write!(
-        text,
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  replicas: 1\n  \
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  \
          selector: {{matchLabels: {labels}}}\n  template:\n    metadata: {{labels: {labels}}}\n    spec:\n      \
-         containers:\n        - name: app\n          image: demo.local/Busybox:1.35\n"
+         serviceAccountName: storfront\n      containers: [{{name: app, image: \"demo.local/busybox:1.35\"}}]\n"
     )
-    .unwrap();
-    text
 }
 
 /// A folder of manifests with these Deployments.
