@@ -8,6 +8,7 @@ mod evidence;
 mod lease;
 mod list;
 mod objects;
+mod places;
 mod repo_url;
 mod snapshot;
 

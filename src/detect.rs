@@ -5,13 +5,16 @@
 
 mod containers;
 mod creation;
+mod look;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::SignedDuration;
 
-pub use containers::{Container, Instance, Role, container_of, containers, counts, pods};
+pub use containers::{Container, Instance, Role, container_of, containers, counts};
+use containers::{all_containers, pods};
 pub use creation::{FailedCreate, failed_creates};
+pub use look::Look;
 
 use crate::case::{Event, Finding, Incident, ObjectRef, Pod, Shared, Snapshot, Timestamp};
 use crate::failures::ALL;
@@ -20,30 +23,41 @@ use crate::failures::ALL;
 #[derive(Debug, Default)]
 pub struct Claims {
     findings: Vec<Finding>,
+    /// What the findings of each workload are about.
+    of: HashMap<ObjectRef, Vec<usize>>,
+    /// Pods that show any of it.
+    pods: HashSet<ObjectRef>,
 }
 
 impl Claims {
     /// Whether a more specific failure has this container already.
     pub fn container(&self, workload: &ObjectRef, container: &str) -> bool {
-        self.findings.iter().any(|f| f.workload == *workload && f.container.as_deref() == Some(container))
+        self.about(workload).any(|f| f.container.as_deref() == Some(container))
     }
 
     /// Whether anything was found for this workload.
     pub fn workload(&self, workload: &ObjectRef) -> bool {
-        self.findings.iter().any(|f| f.workload == *workload)
+        self.of.contains_key(workload)
     }
 
-    /// What was found so far.
-    pub fn findings(&self) -> &[Finding] {
-        &self.findings
+    /// Whether anything that was found shows in this pod.
+    pub fn pod(&self, pod: &ObjectRef) -> bool {
+        self.pods.contains(pod)
+    }
+
+    /// What was found so far for this workload.
+    pub fn about(&self, workload: &ObjectRef) -> impl Iterator<Item = &Finding> {
+        self.of.get(workload).into_iter().flatten().map(|&at| &self.findings[at])
     }
 
     fn take(&mut self, finding: Finding) {
         let claimed = match &finding.container {
             Some(container) => self.container(&finding.workload, container),
-            None => self.findings.iter().any(|f| f.failure == finding.failure && f.workload == finding.workload),
+            None => self.about(&finding.workload).any(|f| f.failure == finding.failure),
         };
         if !claimed {
+            self.of.entry(finding.workload.clone()).or_default().push(self.findings.len());
+            self.pods.extend(finding.pods.iter().cloned());
             self.findings.push(finding);
         }
     }
@@ -51,27 +65,24 @@ impl Claims {
 
 /// Everything that fails, cause before symptom.
 pub fn detect(snapshot: &Snapshot) -> Vec<Incident> {
-    let mut claims = Claims::default();
+    let (look, mut claims) = (Look::at(snapshot), Claims::default());
     for failure in ALL {
-        for finding in failure.detect(snapshot, &claims) {
+        for finding in failure.detect(&look, &claims) {
             claims.take(finding);
         }
     }
-    let findings = claims.findings.into_iter().map(|f| held_by_node(f, snapshot)).collect();
-    group(findings)
+    let not_ready = snapshot.nodes.iter().filter(|node| !node.is_ready());
+    let not_ready: HashSet<&str> = not_ready.map(|node| node.metadata.name.as_str()).collect();
+    group(claims.findings.into_iter().map(|finding| held_by_node(finding, snapshot, &not_ready)).collect())
 }
 
 /// A finding whose pods all sit on a node that is not ready is the node's, not the workload's.
-fn held_by_node(mut finding: Finding, snapshot: &Snapshot) -> Finding {
-    let node_of = |id: &ObjectRef| {
-        let pod = snapshot.pods.iter().find(|p| p.metadata.name == id.name && p.metadata.namespace == id.namespace)?;
-        pod.spec.node_name.clone()
-    };
-    let nodes: Option<Vec<String>> = finding.pods.iter().map(node_of).collect();
-    let Some(nodes) = nodes.filter(|nodes| !nodes.is_empty()) else { return finding };
-    let broken = |name: &String| snapshot.nodes.iter().any(|n| n.metadata.name == *name && !n.is_ready());
-    if nodes.iter().all(|node| node == &nodes[0] && broken(node)) {
-        finding.shared = Some(Shared::Node(nodes[0].clone()));
+fn held_by_node(mut finding: Finding, snapshot: &Snapshot, not_ready: &HashSet<&str>) -> Finding {
+    let node_of = |id: &ObjectRef| snapshot.pod(id.namespace.as_deref(), &id.name)?.spec.node_name.as_deref();
+    let mut nodes = finding.pods.iter().map(node_of);
+    let first = nodes.next().flatten().filter(|node| not_ready.contains(node));
+    if let Some(node) = first.filter(|node| nodes.all(|other| other == Some(node))) {
+        finding.shared = Some(Shared::Node(node.to_owned()));
     }
     finding
 }
@@ -112,10 +123,8 @@ pub fn age(pod: &Pod, snapshot: &Snapshot) -> SignedDuration {
 }
 
 /// Warnings and notices of one reason about a pod.
-pub fn pod_events<'s>(snapshot: &'s Snapshot, pod: &Pod, reason: &'s str) -> impl Iterator<Item = &'s Event> {
-    let id = pod_ref(pod);
-    let events: Vec<&Event> = snapshot.events_about(&id).filter(|e| e.reason == reason).collect();
-    events.into_iter()
+pub fn pod_events<'s>(snapshot: &'s Snapshot, pod: &'s Pod, reason: &'s str) -> impl Iterator<Item = &'s Event> {
+    snapshot.events_about_pod(&pod.metadata).filter(move |e| e.reason == reason)
 }
 
 /// The earliest of some points in time.

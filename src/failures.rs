@@ -3,8 +3,8 @@
 //! Adding a failure is two new files and two lines here. The order of [`ALL`] means something: specific before
 //! general, and the first to claim a container keeps it.
 
-use crate::case::{Diagnosis, Evidence, FailureId, Finding, Snapshot};
-use crate::detect::Claims;
+use crate::case::{Diagnosis, Evidence, FailureId, Finding};
+use crate::detect::{Claims, Look};
 use crate::review::policy::Policy;
 
 /// One kind of failure: is it happening, why, and what cures it?
@@ -18,7 +18,7 @@ pub trait Failure: Sync {
     /// Is it happening?
     ///
     /// `claims` holds what the failures before this one have found: a failure that those explain is not reported.
-    fn detect(&self, snapshot: &Snapshot, claims: &Claims) -> Vec<Finding>;
+    fn detect(&self, look: &Look<'_>, claims: &Claims) -> Vec<Finding>;
 
     /// Why, and what cures it? `None` when no rule establishes a cause.
     ///

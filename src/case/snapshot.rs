@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::places::{Places, key};
 use super::{
     Autoscaler, Claim, Config, ControllerRevision, EndpointSlice, Event, Gap, Ingress, LimitRange, List, Meta, Named,
-    Node, ObjectRef, Pod, Quota, Service, Timestamp, Workload,
+    Node, ObjectRef, OwnerReference, Pod, Quota, Service, Timestamp, Workload,
 };
 
 /// What the cluster shows at one instant.
@@ -35,14 +36,62 @@ pub struct Snapshot {
     index: Index,
 }
 
-/// Positions in the lists of a snapshot, made once.
+/// Where in the lists of a snapshot what stands, made once.
 #[derive(Clone, Debug, Default)]
 struct Index {
-    workloads: HashMap<ObjectRef, usize>,
-    named: HashMap<ObjectRef, usize>,
-    events: HashMap<ObjectRef, Vec<usize>>,
-    pods: HashMap<ObjectRef, Vec<usize>>,
-    children: HashMap<ObjectRef, Vec<usize>>,
+    workloads: Places,
+    workloads_in: Places,
+    children: Places,
+    named: Places,
+    events: Places,
+    pods: Places,
+    pods_in: Places,
+    /// By the controller that stands in the pod itself.
+    controlled: Places,
+    services: Places,
+    slices: Places,
+    /// Workloads that have pods, with the pods.
+    groups: Vec<(ObjectRef, Vec<u32>)>,
+    group: Places,
+}
+
+/// The key of an object, as an [`ObjectRef`] tells it.
+fn key_of(id: &ObjectRef) -> u64 {
+    key(&[&id.group, &id.kind, id.ns(), &id.name])
+}
+
+/// The key of an object in a namespace, of a kind that the list tells.
+fn key_in(namespace: Option<&str>, name: &str) -> u64 {
+    key(&[namespace.unwrap_or(""), name])
+}
+
+fn key_here(meta: &Meta) -> u64 {
+    key_in(meta.namespace.as_deref(), &meta.name)
+}
+
+/// The key of an object's controller.
+fn key_of_controller(meta: &Meta) -> Option<u64> {
+    let owner = meta.controller()?;
+    Some(key(&[group_of(&owner.api_version), &owner.kind, meta.namespace.as_deref().unwrap_or(""), &owner.name]))
+}
+
+fn group_of(api_version: &str) -> &str {
+    api_version.rsplit_once('/').map_or("", |(group, _)| group)
+}
+
+/// Whether an object is called so.
+fn is_called(meta: &Meta, namespace: Option<&str>, name: &str) -> bool {
+    meta.name == name && is_in(meta, namespace)
+}
+
+fn is_in(meta: &Meta, namespace: Option<&str>) -> bool {
+    meta.namespace.as_deref().unwrap_or("") == namespace.unwrap_or("")
+}
+
+fn is_owned_by(meta: &Meta, owner: &ObjectRef) -> bool {
+    let is =
+        |o: &OwnerReference| o.name == owner.name && o.kind == owner.kind && group_of(&o.api_version) == owner.group;
+    meta.controller().is_some_and(is) && is_in(meta, owner.namespace.as_deref())
 }
 
 impl Snapshot {
@@ -50,35 +99,70 @@ impl Snapshot {
     #[must_use]
     pub fn indexed(mut self) -> Self {
         self.index = Index::default();
-        for (i, workload) in self.workloads.iter().enumerate() {
-            self.index.workloads.insert(workload.id(), i);
-            if let Some(owner) = workload.metadata.controller() {
-                let namespace = workload.metadata.namespace.as_deref();
-                let owner = ObjectRef::new(&owner.api_version, &owner.kind, namespace, &owner.name);
-                self.index.children.entry(owner).or_default().push(i);
-            }
-        }
-        for (i, named) in self.named.iter().enumerate() {
-            self.index.named.insert(named.id.clone(), i);
-        }
-        for (i, event) in self.events.iter().enumerate() {
-            self.index.events.entry(event.about.clone()).or_default().push(i);
-        }
-        let mut pods: HashMap<ObjectRef, Vec<usize>> = HashMap::new();
-        for (i, pod) in self.pods.iter().enumerate() {
-            pods.entry(self.workload_of(pod)).or_default().push(i);
-        }
-        self.index.pods = pods;
+        let key_of_workload = |w: &Workload| {
+            let namespace = w.metadata.namespace.as_deref().unwrap_or("");
+            Some(key(&[group_of(&w.api_version), &w.kind, namespace, &w.metadata.name]))
+        };
+        let key_of_namespace = |meta: &Meta| Some(key(&[meta.namespace.as_deref().unwrap_or("")]));
+        let key_of_service = |s: &EndpointSlice| Some(key_in(s.metadata.namespace.as_deref(), s.service()?));
+        self.index = Index {
+            workloads: Places::of(self.workloads.iter().map(key_of_workload)),
+            workloads_in: Places::of(self.workloads.iter().map(|w| key_of_namespace(&w.metadata))),
+            children: Places::of(self.workloads.iter().map(|w| key_of_controller(&w.metadata))),
+            named: Places::of(self.named.iter().map(|n| Some(key_of(&n.id)))),
+            events: Places::of(self.events.iter().map(|e| Some(key_of(&e.about)))),
+            pods: Places::of(self.pods.iter().map(|p| Some(key_here(&p.metadata)))),
+            pods_in: Places::of(self.pods.iter().map(|p| key_of_namespace(&p.metadata))),
+            controlled: Places::of(self.pods.iter().map(|p| key_of_controller(&p.metadata))),
+            services: Places::of(self.services.iter().map(|s| Some(key_here(&s.metadata)))),
+            slices: Places::of(self.endpoint_slices.iter().map(key_of_service)),
+            ..Index::default()
+        };
+        self.index.groups = self.groups();
+        self.index.group = Places::of(self.index.groups.iter().map(|(id, _)| Some(key_of(id))));
         self
     }
 
+    /// The pods of each workload. Pods of one controller belong to one workload, which is looked for once.
+    fn groups(&self) -> Vec<(ObjectRef, Vec<u32>)> {
+        let mut groups: Vec<(ObjectRef, Vec<u32>)> = Vec::new();
+        let mut group_of: HashMap<ObjectRef, usize> = HashMap::new();
+        let mut of_controller: HashMap<Origin<'_>, usize> = HashMap::new();
+        for (at, pod) in (0_u32..).zip(&self.pods) {
+            let mut group = || {
+                let workload = self.workload_of(pod);
+                *group_of.entry(workload).or_insert_with_key(|workload| {
+                    groups.push((workload.clone(), Vec::new()));
+                    groups.len() - 1
+                })
+            };
+            let group = match Origin::of(&pod.metadata) {
+                Some(origin) => *of_controller.entry(origin).or_insert_with(group),
+                None => group(),
+            };
+            groups[group].1.push(at);
+        }
+        groups
+    }
+
     pub fn workload(&self, id: &ObjectRef) -> Option<&Workload> {
-        self.index.workloads.get(id).map(|&i| &self.workloads[i])
+        let is = |w: &&Workload| {
+            w.kind == id.kind
+                && group_of(&w.api_version) == id.group
+                && is_called(&w.metadata, id.namespace.as_deref(), &id.name)
+        };
+        self.index.workloads.at(key_of(id)).rev().map(|at| &self.workloads[at]).find(is)
+    }
+
+    /// Workloads of one namespace.
+    pub fn workloads_in(&self, namespace: Option<&str>) -> impl Iterator<Item = &Workload> {
+        let here = self.index.workloads_in.at(key(&[namespace.unwrap_or("")])).map(|at| &self.workloads[at]);
+        here.filter(move |workload| is_in(&workload.metadata, namespace))
     }
 
     /// An object of which only the name is kept.
     pub fn named(&self, id: &ObjectRef) -> Option<&Named> {
-        self.index.named.get(id).map(|&i| &self.named[i])
+        self.index.named.at(key_of(id)).rev().map(|at| &self.named[at]).find(|named| named.id == *id)
     }
 
     /// The names of all objects of one kind, in one namespace or of the cluster's scope.
@@ -89,22 +173,67 @@ impl Snapshot {
 
     /// Events about one object, in the order of the snapshot.
     pub fn events_about(&self, id: &ObjectRef) -> impl Iterator<Item = &Event> {
-        self.index.events.get(id).into_iter().flatten().map(|&i| &self.events[i])
+        self.index.events.at(key_of(id)).map(|at| &self.events[at]).filter(|event| event.about == *id)
+    }
+
+    /// Events about one pod, in the order of the snapshot.
+    pub fn events_about_pod(&self, pod: &Meta) -> impl Iterator<Item = &Event> {
+        let (namespace, name) = (pod.namespace.as_deref(), pod.name.as_str());
+        let at = self.index.events.at(key(&["", "Pod", namespace.unwrap_or(""), name]));
+        let is = move |about: &ObjectRef| {
+            about.name == name && about.ns() == namespace.unwrap_or("") && about.kind == "Pod" && about.group.is_empty()
+        };
+        at.map(|at| &self.events[at]).filter(move |event| is(&event.about))
+    }
+
+    /// A pod by its name.
+    pub fn pod(&self, namespace: Option<&str>, name: &str) -> Option<&Pod> {
+        let at = self.index.pods.at(key_in(namespace, name));
+        at.map(|at| &self.pods[at]).find(|pod| is_called(&pod.metadata, namespace, name))
+    }
+
+    /// Pods of one namespace.
+    pub fn pods_in(&self, namespace: Option<&str>) -> impl Iterator<Item = &Pod> {
+        let here = self.index.pods_in.at(key(&[namespace.unwrap_or("")])).map(|at| &self.pods[at]);
+        here.filter(move |pod| is_in(&pod.metadata, namespace))
+    }
+
+    /// Pods that name this object as their controller.
+    pub fn pods_controlled_by(&self, owner: &ObjectRef) -> impl Iterator<Item = &Pod> {
+        let at = self.index.controlled.at(key_of(owner));
+        at.map(|at| &self.pods[at]).filter(|pod| is_owned_by(&pod.metadata, owner))
+    }
+
+    /// A Service by its name.
+    pub fn service(&self, namespace: Option<&str>, name: &str) -> Option<&Service> {
+        let at = self.index.services.at(key_in(namespace, name));
+        at.map(|at| &self.services[at]).find(|service| is_called(&service.metadata, namespace, name))
+    }
+
+    /// The endpoints of a Service.
+    pub fn slices_of(&self, service: &Service) -> impl Iterator<Item = &EndpointSlice> {
+        let (namespace, name) = (service.metadata.namespace.as_deref(), service.metadata.name.as_str());
+        let at = self.index.slices.at(key_in(namespace, name));
+        let own = move |slice: &&EndpointSlice| slice.service() == Some(name) && is_in(&slice.metadata, namespace);
+        at.map(|at| &self.endpoint_slices[at]).filter(own)
     }
 
     /// Pods that belong to a workload, through ReplicaSets and Jobs.
     pub fn pods_of(&self, workload: &ObjectRef) -> impl Iterator<Item = &Pod> {
-        self.index.pods.get(workload).into_iter().flatten().map(|&i| &self.pods[i])
+        let groups = self.index.group.at(key_of(workload)).map(|at| &self.index.groups[at]);
+        let own = groups.filter(move |(id, _)| id == workload).flat_map(|(_, pods)| pods);
+        own.map(|&at| &self.pods[at as usize])
     }
 
     /// Workloads that another one controls: the ReplicaSets of a Deployment, the Jobs of a CronJob.
     pub fn children_of(&self, workload: &ObjectRef) -> impl Iterator<Item = &Workload> {
-        self.index.children.get(workload).into_iter().flatten().map(|&i| &self.workloads[i])
+        let at = self.index.children.at(key_of(workload));
+        at.map(|at| &self.workloads[at]).filter(|child| is_owned_by(&child.metadata, workload))
     }
 
     /// All workloads that have pods, with them.
     pub fn pods_by_workload(&self) -> impl Iterator<Item = (&ObjectRef, Vec<&Pod>)> {
-        self.index.pods.iter().map(|(id, pods)| (id, pods.iter().map(|&i| &self.pods[i]).collect()))
+        self.index.groups.iter().map(|(id, pods)| (id, pods.iter().map(|&at| &self.pods[at as usize]).collect()))
     }
 
     /// What a person would edit to change this pod: the last owner that can be followed.
@@ -152,10 +281,8 @@ impl Snapshot {
     /// Labels of a workload; empty when it is not one that is kept.
     pub fn labels_of(&self, id: &ObjectRef) -> BTreeMap<String, String> {
         let service = || {
-            self.services
-                .iter()
-                .map(|s| &s.metadata)
-                .find(|m| id.kind == "Service" && m.name == id.name && m.namespace == id.namespace)
+            let service = self.service(id.namespace.as_deref(), &id.name).filter(|_| id.kind == "Service");
+            service.map(|service| &service.metadata)
         };
         self.meta(id).or_else(service).map(|meta| meta.labels.clone()).unwrap_or_default()
     }
@@ -163,6 +290,30 @@ impl Snapshot {
     /// `metadata` of a workload or of an object of which only that is kept.
     fn meta(&self, id: &ObjectRef) -> Option<&Meta> {
         self.workload(id).map(|w| &w.metadata).or_else(|| self.named(id).map(|n| &n.metadata))
+    }
+}
+
+/// What decides to which workload a pod belongs: its controller, and the label that names a Deployment behind it.
+#[derive(PartialEq, Eq, Hash)]
+struct Origin<'p> {
+    namespace: Option<&'p str>,
+    api_version: &'p str,
+    kind: &'p str,
+    name: &'p str,
+    template: Option<&'p str>,
+}
+
+impl<'p> Origin<'p> {
+    /// `None` for a pod that nothing controls: it is a workload of its own.
+    fn of(pod: &'p Meta) -> Option<Self> {
+        let owner = pod.controller()?;
+        Some(Self {
+            namespace: pod.namespace.as_deref(),
+            api_version: &owner.api_version,
+            kind: &owner.kind,
+            name: &owner.name,
+            template: pod.labels.get("pod-template-hash").map(String::as_str),
+        })
     }
 }
 

@@ -75,7 +75,7 @@ impl<'s> Instance<'s> {
 }
 
 /// The pods that count, by workload, in the order of the workloads.
-pub fn pods(snapshot: &Snapshot) -> Vec<(&ObjectRef, Vec<&Pod>)> {
+pub(super) fn pods(snapshot: &Snapshot) -> Vec<(&ObjectRef, Vec<&Pod>)> {
     let counted = snapshot.pods_by_workload().filter(|(workload, _)| counts(snapshot, workload));
     let mut all: Vec<_> = counted.map(|(workload, pods)| (workload, current_pods(snapshot, workload, pods))).collect();
     all.sort_by_key(|(workload, _)| *workload);
@@ -86,18 +86,21 @@ pub fn pods(snapshot: &Snapshot) -> Vec<(&ObjectRef, Vec<&Pod>)> {
 pub fn container_of<'s>(snapshot: &'s Snapshot, finding: &Finding) -> Option<Container<'s>> {
     let pods = snapshot.pods_of(&finding.workload).collect();
     let current = current_pods(snapshot, &finding.workload, pods);
-    of_workload(&finding.workload, current).into_iter().find(|c| Some(c.name) == finding.container.as_deref())
+    of_workload(&finding.workload, &current).into_iter().find(|c| Some(c.name) == finding.container.as_deref())
 }
 
 /// All containers that count.
 pub fn containers(snapshot: &Snapshot) -> Vec<Container<'_>> {
-    let mut all: Vec<_> = pods(snapshot).into_iter().flat_map(|(workload, pods)| of_workload(workload, pods)).collect();
-    all.sort_by(|a, b| (&a.workload, a.name).cmp(&(&b.workload, b.name)));
-    all
+    all_containers(&pods(snapshot))
 }
 
-/// The containers of one workload's pods.
-fn of_workload<'s>(workload: &ObjectRef, current: Vec<&'s Pod>) -> Vec<Container<'s>> {
+/// The containers of pods that are in the order of their workloads: they are in that order, too, and by name.
+pub(super) fn all_containers<'s>(pods: &[(&'s ObjectRef, Vec<&'s Pod>)]) -> Vec<Container<'s>> {
+    pods.iter().flat_map(|(workload, pods)| of_workload(workload, pods)).collect()
+}
+
+/// The containers of one workload's pods, by name.
+fn of_workload<'s>(workload: &ObjectRef, current: &[&'s Pod]) -> Vec<Container<'s>> {
     let mut by_name: BTreeMap<&str, (Role, Vec<Instance<'_>>)> = BTreeMap::new();
     for pod in current {
         for (role, spec, status) in statuses(pod) {

@@ -35,10 +35,12 @@ pub fn failed_creates(snapshot: &Snapshot) -> Vec<FailedCreate> {
 /// A controller that makes pods itself (ReplicaSet, StatefulSet, DaemonSet, Job), or a Deployment whose ReplicaSets
 /// the snapshot does not hold.
 fn of_controller(snapshot: &Snapshot, workload: &Workload) -> Option<FailedCreate> {
+    if workload.metadata.deletion_timestamp.is_some() || !lacks_pods(snapshot, workload) {
+        return None;
+    }
     let id = workload.id();
     let root = snapshot.root_owner(&id);
-    let deleted = workload.metadata.deletion_timestamp.is_some();
-    if deleted || !counts(snapshot, &id) || !counts(snapshot, &root) || !lacks_pods(snapshot, workload) {
+    if !counts(snapshot, &id) || !counts(snapshot, &root) {
         return None;
     }
     let events: Vec<&Event> = snapshot
@@ -62,8 +64,9 @@ fn lacks_pods(snapshot: &Snapshot, workload: &Workload) -> bool {
     let status = &workload.status;
     match workload.kind.as_str() {
         "ReplicaSet" | "StatefulSet" => status.replicas.unwrap_or(0) < workload.spec.replicas.unwrap_or(1),
-        "Deployment" if snapshot.children_of(&workload.id()).next().is_none() => {
-            status.replicas.unwrap_or(0) < workload.spec.replicas.unwrap_or(1)
+        "Deployment" => {
+            let lacks = status.replicas.unwrap_or(0) < workload.spec.replicas.unwrap_or(1);
+            lacks && snapshot.children_of(&workload.id()).next().is_none()
         }
         "DaemonSet" => {
             let pods = snapshot.pods_of(&workload.id()).count();

@@ -135,7 +135,7 @@ fn status_items(finding: &Finding, snapshot: &Snapshot, clean: &mut Cleaner<'_>,
 }
 
 fn find_pod<'s>(snapshot: &'s Snapshot, id: &ObjectRef) -> Option<&'s Pod> {
-    snapshot.pods.iter().find(|p| p.metadata.name == id.name && p.metadata.namespace == id.namespace)
+    snapshot.pod(id.namespace.as_deref(), &id.name)
 }
 
 fn container_status<'s>(pod: &'s Pod, name: &str) -> Option<&'s ContainerStatus> {

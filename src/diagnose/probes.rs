@@ -111,6 +111,9 @@ fn is_never_ready(instance: &Instance<'_>, snapshot: &Snapshot) -> bool {
 ///
 /// Events are dropped after a burst, so `Killing` may be older than the last end.
 fn is_killed(probe: Probe, instance: &Instance<'_>, snapshot: &Snapshot) -> bool {
+    if instance.last_end().is_none() || instance.ends() < 2 || !instance.is_recent(snapshot.taken) {
+        return false;
+    }
     let words = probe.kill(&instance.status.name);
     let last_kill: Option<Timestamp> = pod_events(snapshot, instance.pod, "Killing")
         .filter(|e| e.message.contains(&words))
@@ -119,7 +122,7 @@ fn is_killed(probe: Probe, instance: &Instance<'_>, snapshot: &Snapshot) -> bool
     let (Some(kill), Some(end)) = (last_kill, instance.last_end()) else { return false };
     let by_signal = matches!(end.exit_code, 137 | 143);
     let at_once = end.finished_at.is_some_and(|at| at.duration_since(kill).as_secs().abs() <= 60);
-    instance.ends() >= 2 && instance.is_recent(snapshot.taken) && (by_signal || at_once)
+    by_signal || at_once
 }
 
 /// Seconds that the longest run lasted before it was ended.

@@ -21,7 +21,7 @@ pub fn selecting<'s>(
 
 /// Pods that a Service selects and that are meant to serve.
 pub fn selected_pods<'s>(snapshot: &'s Snapshot, service: &Service) -> Vec<&'s Pod> {
-    let here = snapshot.pods.iter().filter(|p| p.metadata.namespace == service.metadata.namespace);
+    let here = snapshot.pods_in(service.metadata.namespace.as_deref());
     let alive = here.filter(|p| {
         p.metadata.deletion_timestamp.is_none() && !matches!(p.status.phase.as_deref(), Some("Succeeded" | "Failed"))
     });
@@ -37,8 +37,7 @@ pub fn template_labels(workload: &Workload) -> BTreeMap<String, String> {
 /// Workloads of a namespace that keep pods running and that a person edits: Deployments, StatefulSets, DaemonSets,
 /// and ReplicaSets that nothing owns.
 pub fn serving_workloads<'s>(snapshot: &'s Snapshot, namespace: Option<&'s str>) -> impl Iterator<Item = &'s Workload> {
-    let here = snapshot.workloads.iter().filter(move |w| w.metadata.namespace.as_deref() == namespace);
-    here.filter(|w| match w.kind.as_str() {
+    snapshot.workloads_in(namespace).filter(|w| match w.kind.as_str() {
         "Deployment" | "StatefulSet" | "DaemonSet" => true,
         "ReplicaSet" => w.metadata.controller().is_none(),
         _ => false,

@@ -8,7 +8,7 @@ use regex::Regex;
 use crate::case::{
     Change, Config, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, List, ObjectRef, Quote, Shared, Snapshot,
 };
-use crate::detect::{Claims, Container, Instance, age, containers, earliest, of_pods, pod_events, pod_ref};
+use crate::detect::{Claims, Container, Instance, Look, age, containers, earliest, of_pods, pod_events, pod_ref};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, ground};
 use crate::diagnose::near::{Near, listed, nearest};
 use crate::diagnose::references::{Reference, references};
@@ -38,13 +38,13 @@ impl Failure for ConfigMissing {
         include_str!("config_missing.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, _: &Claims) -> Vec<Finding> {
-        all(snapshot).into_iter().map(|(finding, _)| finding).collect()
+    fn detect(&self, look: &Look<'_>, _: &Claims) -> Vec<Finding> {
+        all(look, look.containers()).into_iter().map(|(finding, _)| finding).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {
         let first = evidence.incident.first();
-        let waiting = all(&evidence.snapshot);
+        let waiting = all(&evidence.snapshot, &containers(&evidence.snapshot));
         let of = |finding: &Finding| waiting.iter().find(|(f, _)| same(f, finding)).map(|(_, missing)| missing);
         let missing = of(first)?;
         let applied = !is_declared(evidence, missing);
@@ -82,17 +82,16 @@ static VOLUME: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"failed for volume "([^"]+)""#).expect("a constant pattern"));
 
 /// Every container that waits for configuration, and for which.
-fn all(snapshot: &Snapshot) -> Vec<(Finding, Missing)> {
-    let found = containers(snapshot).into_iter().filter_map(|container| {
+fn all(snapshot: &Snapshot, containers: &[Container<'_>]) -> Vec<(Finding, Missing)> {
+    // A template is text until it is asked for, and most containers wait for nothing.
+    let may_wait = |container: &&Container<'_>| container.instances.iter().any(|i| i.status.state.waiting.is_some());
+    let found = containers.iter().filter(may_wait).filter_map(|container| {
         let template = Template::of(snapshot, &container.workload)?;
-        let waiting: Vec<(&Instance<'_>, Missing)> = container
-            .instances
-            .iter()
-            .filter_map(|i| Some((i, missing(snapshot, &template, &container, i)?)))
-            .collect();
+        let waiting: Vec<(&Instance<'_>, Missing)> =
+            container.instances.iter().filter_map(|i| Some((i, missing(snapshot, &template, container, i)?))).collect();
         let (_, what) = waiting.first()?;
         let pods: Vec<&Instance<'_>> = waiting.iter().map(|(instance, _)| *instance).collect();
-        Some((finding(snapshot, &container, &pods, what), what.clone()))
+        Some((finding(snapshot, container, &pods, what), what.clone()))
     });
     found.collect()
 }

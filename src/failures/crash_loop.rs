@@ -2,7 +2,7 @@
 
 use crate::case::{Diagnosis, Evidence, FailureId, Finding, Ground, Quote, Snapshot};
 use crate::detect::{
-    Claims, Container, Instance, Role, container_of, containers, count, earliest, of_pods, pod_events, pod_ref,
+    Claims, Container, Instance, Look, Role, container_of, count, earliest, of_pods, pod_events, pod_ref,
 };
 use crate::diagnose::confidence::{LOG_NAMES_IT, REPEATED, STATUS_NAMES_IT, ground};
 use crate::diagnose::template::{Part, Template};
@@ -28,8 +28,8 @@ impl Failure for CrashLoop {
         include_str!("crash_loop.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, _: &Claims) -> Vec<Finding> {
-        containers(snapshot).iter().filter_map(|container| finding(container, snapshot)).collect()
+    fn detect(&self, look: &Look<'_>, _: &Claims) -> Vec<Finding> {
+        look.containers().iter().filter_map(|container| finding(container, look)).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {

@@ -8,7 +8,7 @@ use regex::Regex;
 use crate::case::{
     Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Pod, Quote, Shared, Snapshot, Timestamp,
 };
-use crate::detect::{Claims, count, pod_ref};
+use crate::detect::{Claims, Look, count, pod_ref};
 use crate::diagnose::confidence::{AGREES, REPEATED, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::raise::{Limit, Not};
 use crate::diagnose::template::{Part, Template};
@@ -35,11 +35,11 @@ impl Failure for Evicted {
         include_str!("evicted.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, _: &Claims) -> Vec<Finding> {
-        let mut findings: Vec<Finding> = snapshot
+    fn detect(&self, look: &Look<'_>, _: &Claims) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = look
             .pods_by_workload()
             .filter(|(workload, _)| workload.kind != "Node")
-            .filter_map(|(workload, pods)| finding(workload, &pods, snapshot))
+            .filter_map(|(workload, pods)| finding(workload, &pods, look))
             .collect();
         findings.sort_by(|a, b| a.workload.cmp(&b.workload));
         findings

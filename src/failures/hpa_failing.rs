@@ -9,7 +9,7 @@ use crate::case::{
     Autoscaler, Condition, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ItemSource, ObjectRef, Quote,
     Snapshot, Workload,
 };
-use crate::detect::Claims;
+use crate::detect::{Claims, Look};
 use crate::diagnose::changes::{add, plain, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
@@ -41,8 +41,8 @@ impl Failure for HpaFailing {
         include_str!("hpa_failing.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, claims: &Claims) -> Vec<Finding> {
-        snapshot.autoscalers.iter().filter_map(|scaler| finding(scaler, snapshot, claims)).collect()
+    fn detect(&self, look: &Look<'_>, claims: &Claims) -> Vec<Finding> {
+        look.autoscalers.iter().filter_map(|scaler| finding(scaler, look, claims)).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {
@@ -130,7 +130,7 @@ fn said(evidence: &Evidence, scaler: &Autoscaler) -> Vec<Option<Quote>> {
 /// The target does not exist: another name, or another kind, was meant.
 fn target_missing(evidence: &Evidence, scaler: &Autoscaler) -> Diagnosis {
     let (id, target, snapshot) = (scaler_ref(scaler), target(scaler), &*evidence.snapshot);
-    let here: Vec<&Workload> = snapshot.workloads.iter().filter(|w| w.metadata.namespace == id.namespace).collect();
+    let here: Vec<&Workload> = snapshot.workloads_in(id.namespace.as_deref()).collect();
     let cause = format!(
         "`scaleTargetRef` names {} {}, and namespace {} has none of that name",
         target.kind,

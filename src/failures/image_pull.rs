@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::case::{Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Quote, RegistryAnswer, Shared, Snapshot};
-use crate::detect::{Claims, Container, Instance, age, containers, earliest, of_pods, pod_events, pod_ref};
+use crate::detect::{Claims, Container, Instance, Look, age, containers, earliest, of_pods, pod_events, pod_ref};
 use crate::diagnose::confidence::{ONE_CANDIDATE, STATUS_NAMES_IT, ground};
 use crate::diagnose::history::{self, Revert};
 use crate::diagnose::image::Image;
@@ -33,8 +33,8 @@ impl Failure for ImagePull {
         include_str!("image_pull.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, _: &Claims) -> Vec<Finding> {
-        containers(snapshot).iter().filter_map(|container| finding(container, snapshot)).collect()
+    fn detect(&self, look: &Look<'_>, _: &Claims) -> Vec<Finding> {
+        look.containers().iter().filter_map(|container| finding(container, look)).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {

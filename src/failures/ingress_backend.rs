@@ -6,7 +6,7 @@ use crate::case::{
     Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Ingress, IngressBackend as Backend, IngressService,
     ObjectRef, Quote, Service, Snapshot,
 };
-use crate::detect::{Claims, count};
+use crate::detect::{Claims, Look, count};
 use crate::diagnose::changes::set;
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
@@ -35,8 +35,8 @@ impl Failure for IngressBackend {
         include_str!("ingress_backend.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, _: &Claims) -> Vec<Finding> {
-        snapshot.ingresses.iter().filter_map(|ingress| finding(ingress, snapshot)).collect()
+    fn detect(&self, look: &Look<'_>, _: &Claims) -> Vec<Finding> {
+        look.ingresses.iter().filter_map(|ingress| finding(ingress, look)).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {
@@ -136,9 +136,7 @@ fn problems<'s>(ingress: &'s Ingress, snapshot: &'s Snapshot) -> Vec<Problem<'s>
     if snapshot.kinds.contains("Service") {
         for (at, backend) in places(ingress) {
             let Some(backend) = &backend.service else { continue };
-            let here = |s: &&Service| s.metadata.namespace == ingress.metadata.namespace;
-            let service = snapshot.services.iter().filter(here).find(|s| s.metadata.name == backend.name);
-            match service {
+            match snapshot.service(ingress.metadata.namespace.as_deref(), &backend.name) {
                 None => problems.push(Problem::Service { at, backend }),
                 Some(service) if !has_port(service, backend) => {
                     problems.push(Problem::Port { at, backend, service });

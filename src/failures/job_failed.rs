@@ -6,7 +6,7 @@ use crate::case::{
     Condition, ContainerStatus, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Pod, Quote, Snapshot,
     Workload,
 };
-use crate::detect::Claims;
+use crate::detect::{Claims, Look};
 use crate::diagnose::assemble::newest_pods;
 use crate::diagnose::confidence::{AGREES, LOG_NAMES_IT, STATUS_NAMES_IT, ground};
 use crate::diagnose::template::Template;
@@ -30,10 +30,10 @@ impl Failure for JobFailed {
         include_str!("job_failed.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, claims: &Claims) -> Vec<Finding> {
-        let runs = newest_runs(snapshot);
+    fn detect(&self, look: &Look<'_>, claims: &Claims) -> Vec<Finding> {
+        let runs = newest_runs(look);
         let failed = runs.into_iter().filter(|(workload, _)| !claims.workload(workload));
-        failed.filter_map(|(workload, job)| finding(snapshot, workload, job)).collect()
+        failed.filter_map(|(workload, job)| finding(look, workload, job)).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {
@@ -110,11 +110,9 @@ fn symptom(workload: &ObjectRef, job: &Workload, condition: &Condition, exit_cod
 
 /// The pods of a run that are left of it, newest first. Those of a run past its deadline are deleted.
 fn failed_pods<'s>(snapshot: &'s Snapshot, job: &Workload) -> Vec<&'s Pod> {
-    let of_job = |pod: &&Pod| {
-        let owned = pod.metadata.controller().is_some_and(|o| o.kind == "Job" && o.name == job.metadata.name);
-        owned && pod.metadata.namespace == job.metadata.namespace && pod.status.phase.as_deref() != Some("Succeeded")
-    };
-    let mut pods: Vec<&Pod> = snapshot.pods.iter().filter(of_job).collect();
+    let id = job.id();
+    let of_job = snapshot.pods_controlled_by(&id);
+    let mut pods: Vec<&Pod> = of_job.filter(|pod| pod.status.phase.as_deref() != Some("Succeeded")).collect();
     pods.sort_by_key(|pod| std::cmp::Reverse(pod.metadata.creation_timestamp));
     pods
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::case::{Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Snapshot};
-use crate::detect::{Claims, Container, Instance, container_of, containers, count, earliest, of_pods, pod_ref};
+use crate::detect::{Claims, Container, Instance, Look, container_of, count, earliest, of_pods, pod_ref};
 use crate::diagnose::confidence::{AGREES, REPEATED, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::raise::{Limit, Not};
 use crate::diagnose::template::{Part, Template};
@@ -26,8 +26,8 @@ impl Failure for OomKilled {
         include_str!("oom_killed.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, _: &Claims) -> Vec<Finding> {
-        containers(snapshot).iter().filter_map(|container| finding(container, snapshot)).collect()
+    fn detect(&self, look: &Look<'_>, _: &Claims) -> Vec<Finding> {
+        look.containers().iter().filter_map(|container| finding(container, look)).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, policy: &Policy) -> Option<Diagnosis> {

@@ -9,9 +9,8 @@ use serde_json::Value;
 
 use crate::case::{
     Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ItemSource, LogKey, Operation, ProbeTiming, Quote,
-    Snapshot,
 };
-use crate::detect::{Claims, Container, container_of, containers, count, earliest, of_pods, pod_ref};
+use crate::detect::{Claims, Container, Look, container_of, count, earliest, of_pods, pod_ref};
 use crate::diagnose::confidence::{AGREES, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::probes::{FailingProbe, failing};
 use crate::diagnose::rollout::fell_back;
@@ -36,10 +35,9 @@ impl Failure for ProbeFailing {
         include_str!("probe_failing.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, claims: &Claims) -> Vec<Finding> {
-        let all = containers(snapshot);
-        let free = all.iter().filter(|c| !claims.container(&c.workload, c.name));
-        free.filter_map(|container| Some(finding(container, &failing(container, snapshot)?))).collect()
+    fn detect(&self, look: &Look<'_>, claims: &Claims) -> Vec<Finding> {
+        let free = look.containers().iter().filter(|c| !claims.container(&c.workload, c.name));
+        free.filter_map(|container| Some(finding(container, &failing(container, look)?))).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {

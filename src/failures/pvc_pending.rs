@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use crate::case::{
     Claim, Cure, Diagnosis, Event, Evidence, FailureId, Finding, Ground, ObjectRef, Pod, Quote, Snapshot, Workload,
 };
-use crate::detect::{Claims, count, pod_ref};
+use crate::detect::{Claims, Look, count, pod_ref};
 use crate::diagnose::changes::set;
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, REPEATED, STATUS_NAMES_IT, ground};
 use crate::diagnose::near::{Near, listed, nearest};
@@ -33,8 +33,8 @@ impl Failure for PvcPending {
         include_str!("pvc_pending.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, _: &Claims) -> Vec<Finding> {
-        failing_claims(snapshot).into_iter().map(|(claim, event)| finding(claim, event, snapshot)).collect()
+    fn detect(&self, look: &Look<'_>, _: &Claims) -> Vec<Finding> {
+        failing_claims(look).into_iter().map(|(claim, event)| finding(claim, event, look)).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {
@@ -67,9 +67,13 @@ pub fn failing_claims(snapshot: &Snapshot) -> Vec<(&Claim, &Event)> {
 
 /// Pods that wait for a claim: those that name it, and those of the StatefulSet that made it.
 pub fn waiting_pods<'s>(claim: &Claim, snapshot: &'s Snapshot) -> Vec<&'s Pod> {
-    let here = snapshot.pods.iter().filter(|p| p.metadata.namespace == claim.metadata.namespace);
-    let waits = here.filter(|p| p.spec.node_name.is_none() && p.metadata.deletion_timestamp.is_none());
-    waits.filter(|pod| uses(pod, claim, snapshot)).collect()
+    snapshot.pods_in(claim.metadata.namespace.as_deref()).filter(|pod| waits_for(pod, claim, snapshot)).collect()
+}
+
+/// Whether this pod waits for a claim of its namespace.
+pub fn waits_for(pod: &Pod, claim: &Claim, snapshot: &Snapshot) -> bool {
+    let waits = pod.spec.node_name.is_none() && pod.metadata.deletion_timestamp.is_none();
+    waits && pod.metadata.namespace == claim.metadata.namespace && uses(pod, claim, snapshot)
 }
 
 fn uses(pod: &Pod, claim: &Claim, snapshot: &Snapshot) -> bool {
@@ -96,7 +100,8 @@ pub fn claim_names(template: &Template) -> Vec<String> {
 
 /// What a person would edit: the claim, or the StatefulSet that made it, and where its class stands there.
 fn home(claim: &Claim, snapshot: &Snapshot) -> (ObjectRef, FieldPath) {
-    let sets = snapshot.workloads.iter().filter(|w| w.kind == "StatefulSet");
+    let here = snapshot.workloads_in(claim.metadata.namespace.as_deref());
+    let mut sets = here.filter(|w| w.kind == "StatefulSet");
     let maker = |set: &Workload| {
         let made = claims_of(snapshot, set);
         let (_, entry) = made.into_iter().find(|(c, _)| c.metadata.name == claim.metadata.name)?;
@@ -107,7 +112,7 @@ fn home(claim: &Claim, snapshot: &Snapshot) -> (ObjectRef, FieldPath) {
         Some((set.id(), path.key("spec").key("storageClassName")))
     };
     let own = (claim_ref(claim), FieldPath::keys(&["spec", "storageClassName"]));
-    sets.filter(|set| set.metadata.namespace == claim.metadata.namespace).find_map(maker).unwrap_or(own)
+    sets.find_map(maker).unwrap_or(own)
 }
 
 fn finding(claim: &Claim, event: &Event, snapshot: &Snapshot) -> Finding {

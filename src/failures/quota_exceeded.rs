@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::case::{Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Quote, Shared, Snapshot};
-use crate::detect::{Claims, FailedCreate, count, failed_creates};
+use crate::detect::{Claims, FailedCreate, Look, count, failed_creates};
 use crate::diagnose::changes::add;
 use crate::diagnose::confidence::{AGREES, REPEATED, STATUS_NAMES_IT, ground};
 use crate::diagnose::template::{Part, Template};
@@ -27,8 +27,8 @@ impl Failure for QuotaExceeded {
         include_str!("quota_exceeded.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, _: &Claims) -> Vec<Finding> {
-        failed_creates(snapshot).iter().filter_map(|failed| finding(failed, snapshot)).collect()
+    fn detect(&self, look: &Look<'_>, _: &Claims) -> Vec<Finding> {
+        look.failed_creates().iter().filter_map(|failed| finding(failed, look)).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 use serde_json::{Value, json};
 
-use crate::case::{Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Quote, Shared, Snapshot};
-use crate::detect::{Claims, FailedCreate, count, failed_creates};
+use crate::case::{Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Quote, Shared};
+use crate::detect::{Claims, FailedCreate, Look, count, failed_creates};
 use crate::diagnose::changes::{add, plain, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
@@ -49,11 +49,10 @@ impl Failure for ReplicaCreateFailed {
         include_str!("replica_create_failed.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, claims: &Claims) -> Vec<Finding> {
-        let unclaimed = |failed: &FailedCreate| {
-            !claims.findings().iter().any(|f| f.failure.0 == "quota-exceeded" && f.workload == failed.workload)
-        };
-        failed_creates(snapshot).into_iter().filter(unclaimed).map(finding).collect()
+    fn detect(&self, look: &Look<'_>, claims: &Claims) -> Vec<Finding> {
+        let unclaimed =
+            |failed: &&FailedCreate| !claims.about(&failed.workload).any(|f| f.failure.0 == "quota-exceeded");
+        look.failed_creates().iter().filter(unclaimed).map(finding).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {
@@ -67,11 +66,11 @@ impl Failure for ReplicaCreateFailed {
     }
 }
 
-fn finding(failed: FailedCreate) -> Finding {
+fn finding(failed: &FailedCreate) -> Finding {
     let webhook = WEBHOOK.captures(&failed.message).map(|found| Shared::Webhook(found["name"].to_owned()));
     Finding {
         failure: ID,
-        workload: failed.workload,
+        workload: failed.workload.clone(),
         container: None,
         symptom: format!("gets no pods: {}", short(&failed.message)),
         since: failed.since,

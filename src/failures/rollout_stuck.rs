@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::case::{
     Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Pod, Quote, Snapshot, Timestamp, Workload,
 };
-use crate::detect::{Claims, count, counts, pod_ref};
+use crate::detect::{Claims, Look, count, counts, pod_ref};
 use crate::diagnose::assemble::newest_pods;
 use crate::diagnose::confidence::{ONLY_DIFFERENCE, STATUS_NAMES_IT, ground};
 use crate::diagnose::history::{Difference, Healthy, Revert, revert};
@@ -31,9 +31,9 @@ impl Failure for RolloutStuck {
         include_str!("rollout_stuck.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, claims: &Claims) -> Vec<Finding> {
-        let unexplained = |w: &&Workload| !explained(&w.id(), snapshot, claims);
-        snapshot.workloads.iter().filter(unexplained).filter_map(|w| finding(w, snapshot)).collect()
+    fn detect(&self, look: &Look<'_>, claims: &Claims) -> Vec<Finding> {
+        let stuck = look.workloads.iter().filter_map(|workload| finding(workload, look));
+        stuck.filter(|finding| !is_explained(&finding.workload, look, claims)).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {
@@ -64,15 +64,12 @@ impl Failure for RolloutStuck {
 }
 
 /// Whether a finding exists for the workload, or for something that its pods wait for.
-fn explained(id: &ObjectRef, snapshot: &Snapshot, claims: &Claims) -> bool {
-    let pods: Vec<ObjectRef> = snapshot.pods_of(id).map(pod_ref).collect();
-    claims.workload(id) || claims.findings().iter().any(|f| f.pods.iter().any(|pod| pods.contains(pod)))
+fn is_explained(id: &ObjectRef, snapshot: &Snapshot, claims: &Claims) -> bool {
+    claims.workload(id) || snapshot.pods_of(id).any(|pod| claims.pod(&pod_ref(pod)))
 }
 
 fn finding(workload: &Workload, snapshot: &Snapshot) -> Option<Finding> {
-    let id = workload.id();
-    let paused = workload.spec.paused == Some(true) || workload.metadata.deletion_timestamp.is_some();
-    if paused || !counts(snapshot, &id) {
+    if workload.spec.paused == Some(true) || workload.metadata.deletion_timestamp.is_some() {
         return None;
     }
     let (symptom, since) = match workload.kind.as_str() {
@@ -80,6 +77,10 @@ fn finding(workload: &Workload, snapshot: &Snapshot) -> Option<Finding> {
         "StatefulSet" | "DaemonSet" => set_stands(workload, snapshot)?,
         _ => return None,
     };
+    let id = workload.id();
+    if !counts(snapshot, &id) {
+        return None;
+    }
     let pods = newest_pods(not_ready(&new_pods(snapshot, workload)));
     Some(Finding { failure: ID, workload: id, container: None, symptom, since, pods, shared: None })
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::case::{Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Quote, Snapshot};
-use crate::detect::{Claims, Container, Instance, age, container_of, containers, earliest, of_pods, pod_ref};
+use crate::detect::{Claims, Container, Instance, Look, age, container_of, earliest, of_pods, pod_ref};
 use crate::diagnose::confidence::{ONE_CANDIDATE, REPEATED, STATUS_NAMES_IT, ground};
 use crate::diagnose::near::{Near, nearest};
 use crate::diagnose::template::{Part, Template};
@@ -32,8 +32,8 @@ impl Failure for RunError {
         include_str!("run_error.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, _: &Claims) -> Vec<Finding> {
-        containers(snapshot).iter().filter_map(|container| finding(container, snapshot)).collect()
+    fn detect(&self, look: &Look<'_>, _: &Claims) -> Vec<Finding> {
+        look.containers().iter().filter_map(|container| finding(container, look)).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {

@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::case::{
-    Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Operation, Quote, Snapshot,
-};
-use crate::detect::{Claims, Container, Instance, containers, earliest, of_pods, pod_ref};
+use crate::case::{Change, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, ObjectRef, Operation, Quote};
+use crate::detect::{Claims, Container, Instance, Look, containers, earliest, of_pods, pod_ref};
 use crate::diagnose::confidence::{RAN_BEFORE, RUNS_NOW, STATUS_NAMES_IT, ground};
 use crate::diagnose::history::{self, Difference, Revert};
 use crate::diagnose::image::Image;
@@ -31,8 +29,8 @@ impl Failure for SecurityContext {
         include_str!("security_context.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, _: &Claims) -> Vec<Finding> {
-        containers(snapshot).iter().filter_map(finding).collect()
+    fn detect(&self, look: &Look<'_>, _: &Claims) -> Vec<Finding> {
+        look.containers().iter().filter_map(finding).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {

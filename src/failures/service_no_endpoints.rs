@@ -9,7 +9,7 @@ use crate::case::{
     Cure, Diagnosis, EndpointSlice, Evidence, FailureId, Finding, Ground, ObjectRef, Pod, Service, ServicePort,
     Snapshot, Workload,
 };
-use crate::detect::{Claims, pod_ref};
+use crate::detect::{Claims, Look, pod_ref};
 use crate::diagnose::changes::{add, remove, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
@@ -36,16 +36,16 @@ impl Failure for ServiceNoEndpoints {
         include_str!("service_no_endpoints.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, _: &Claims) -> Vec<Finding> {
-        if !snapshot.kinds.contains("EndpointSlice") {
+    fn detect(&self, look: &Look<'_>, _: &Claims) -> Vec<Finding> {
+        if !look.kinds.contains("EndpointSlice") {
             return Vec::new(); // nothing is known about endpoints; that is not the same as none
         }
-        snapshot.services.iter().filter_map(|service| finding(service, snapshot)).collect()
+        look.services.iter().filter_map(|service| finding(service, look)).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {
         let id = &evidence.incident.first().workload;
-        let service = evidence.snapshot.services.iter().find(|s| service_ref(s) == *id)?;
+        let service = evidence.snapshot.service(id.namespace.as_deref(), &id.name)?;
         match unknown_port(service, &evidence.snapshot) {
             Some((index, port, name)) => named_port(evidence, service, index, port, name),
             None => Some(selector(evidence, service)),
@@ -65,10 +65,9 @@ fn finding(service: &Service, snapshot: &Snapshot) -> Option<Finding> {
     if service.spec.selector.is_empty() || external || leader || !old_enough || meta.deletion_timestamp.is_some() {
         return None;
     }
-    let pods = selected_pods(snapshot, service);
     let symptom = if let Some((_, port, name)) = unknown_port(service, snapshot) {
         format!("has nothing behind port {}: no selected pod has a port named `{name}`", port.port)
-    } else if selects_nothing(service, snapshot, &pods) {
+    } else if selects_nothing(service, snapshot) {
         format!("has no endpoint: no pod has {}", labels(&service.spec.selector))
     } else {
         return None;
@@ -79,7 +78,7 @@ fn finding(service: &Service, snapshot: &Snapshot) -> Option<Finding> {
         container: None,
         symptom,
         since: meta.creation_timestamp,
-        pods: pods.into_iter().map(pod_ref).collect(),
+        pods: selected_pods(snapshot, service).into_iter().map(pod_ref).collect(),
         shared: None,
     })
 }
@@ -89,48 +88,44 @@ fn labels(selector: &BTreeMap<String, String>) -> String {
     format!("the label{} {}", if selector.len() == 1 { "" } else { "s" }, words(selector))
 }
 
-fn slices<'s>(service: &Service, snapshot: &'s Snapshot) -> Vec<&'s EndpointSlice> {
-    let own = |s: &&EndpointSlice| {
-        s.service() == Some(&service.metadata.name) && s.metadata.namespace == service.metadata.namespace
-    };
-    snapshot.endpoint_slices.iter().filter(own).collect()
-}
-
 fn has_ready(slice: &EndpointSlice) -> bool {
     slice.endpoints.iter().any(|e| e.conditions.ready != Some(false))
 }
 
 /// Nothing is behind it and nothing is meant to be: pods that exist and are not ready, and workloads that could not
 /// make any, have findings of their own, and one that is scaled to zero is asleep.
-fn selects_nothing(service: &Service, snapshot: &Snapshot, pods: &[&Pod]) -> bool {
+fn selects_nothing(service: &Service, snapshot: &Snapshot) -> bool {
+    if snapshot.slices_of(service).any(has_ready) || !selected_pods(snapshot, service).is_empty() {
+        return false;
+    }
     // A ReplicaSet of an older revision keeps labels that its Deployment no longer has.
     let is_own = |w: &&Workload| {
         !matches!(snapshot.root_owner(&w.id()).kind.as_str(), "Deployment" | "CronJob")
             || matches!(w.kind.as_str(), "Deployment" | "CronJob")
     };
-    let here = snapshot.workloads.iter().filter(|w| w.metadata.namespace == service.metadata.namespace);
-    let meant = here.filter(is_own);
-    let meant = meant.filter(|w| selects(&service.spec.selector, &template_labels(w))).count();
-    pods.is_empty() && meant == 0 && !slices(service, snapshot).into_iter().any(has_ready)
+    let meant = snapshot.workloads_in(service.metadata.namespace.as_deref()).filter(is_own);
+    !meant.into_iter().any(|w| selects(&service.spec.selector, &template_labels(w)))
 }
 
 /// A port of the Service that names a target port which no selected pod declares, while pods are ready.
 fn unknown_port<'s>(service: &'s Service, snapshot: &Snapshot) -> Option<(usize, &'s ServicePort, &'s str)> {
-    let pods = selected_pods(snapshot, service);
-    let declared: Vec<&str> = declared_ports(&pods).into_iter().filter_map(|(name, _)| name).collect();
     let served = |port: &ServicePort| {
         let name = port.name.as_deref().unwrap_or("");
         let listed = |s: &&EndpointSlice| s.ports.iter().flatten().any(|p| p["name"].as_str().unwrap_or("") == name);
-        slices(service, snapshot).iter().filter(|s| has_ready(s)).any(listed)
+        snapshot.slices_of(service).filter(|s| has_ready(s)).any(|s| listed(&s))
     };
-    if !slices(service, snapshot).into_iter().any(has_ready) {
+    if !snapshot.slices_of(service).any(has_ready) {
         return None;
     }
     let named = service.spec.ports.iter().enumerate().filter_map(|(i, port)| {
         let name = port.target_port.as_ref()?.as_str()?;
         (name.parse::<u16>().is_err()).then_some((i, port, name))
     });
-    named.filter(|(_, port, name)| !declared.contains(name) && !served(port)).find(|_| !pods.is_empty())
+    let mut unserved = named.filter(|(_, port, _)| !served(port)).peekable();
+    unserved.peek()?;
+    let pods = selected_pods(snapshot, service);
+    let declared: Vec<&str> = declared_ports(&pods).into_iter().filter_map(|(name, _)| name).collect();
+    unserved.find(|(_, _, name)| !declared.contains(name) && !pods.is_empty())
 }
 
 /// Names and numbers of the ports that pods declare, each once.

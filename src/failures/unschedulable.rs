@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use crate::case::{
     Change, Condition, Cure, Diagnosis, Evidence, FailureId, Finding, Ground, Item, ItemSource, Pod, Quote, Snapshot,
 };
-use crate::detect::{Claims, count, earliest, pod_events, pod_ref, pods};
+use crate::detect::{Claims, Look, count, earliest, pod_events, pod_ref};
 use crate::diagnose::changes::{add, remove, set};
 use crate::diagnose::confidence::{AGREES, ONE_CANDIDATE, STATUS_NAMES_IT, doubt, ground};
 use crate::diagnose::near::{Near, listed, nearest};
@@ -36,14 +36,14 @@ impl Failure for Unschedulable {
         include_str!("unschedulable.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, _: &Claims) -> Vec<Finding> {
-        let of = |(workload, pods): (&crate::case::ObjectRef, Vec<&Pod>)| {
-            let mut waiting: Vec<&Pod> = pods.into_iter().filter(|pod| waits_too_long(pod, snapshot)).collect();
+    fn detect(&self, look: &Look<'_>, _: &Claims) -> Vec<Finding> {
+        let of = |(workload, pods): &(&crate::case::ObjectRef, Vec<&Pod>)| {
+            let mut waiting: Vec<&Pod> = pods.iter().copied().filter(|pod| waits_too_long(pod, look)).collect();
             waiting.sort_by_key(|pod| std::cmp::Reverse(pod.metadata.creation_timestamp));
             let first = unscheduled(waiting.first()?)?;
             Some(Finding {
                 failure: ID,
-                workload: workload.clone(),
+                workload: (*workload).clone(),
                 container: None,
                 symptom: format!("gets no node for {}: {}", count(waiting.len(), "pod"), short(message(first))),
                 since: earliest(waiting.iter().map(|pod| unscheduled(pod)?.last_transition_time)),
@@ -51,7 +51,7 @@ impl Failure for Unschedulable {
                 shared: None,
             })
         };
-        pods(snapshot).into_iter().filter_map(of).collect()
+        look.pods().iter().filter_map(of).collect()
     }
 
     fn diagnose(&self, evidence: &Evidence, _: &Policy) -> Option<Diagnosis> {
@@ -117,7 +117,7 @@ fn waits_too_long(pod: &Pod, snapshot: &Snapshot) -> bool {
     let Some(condition) = unscheduled(pod) else { return false };
     let for_claim = message(condition).contains("unbound immediate PersistentVolumeClaims");
     let failing = || pvc_pending::failing_claims(snapshot);
-    let is_waiting_for = |claim| pvc_pending::waiting_pods(claim, snapshot).iter().any(|p| p.metadata == pod.metadata);
+    let is_waiting_for = |claim| pvc_pending::waits_for(pod, claim, snapshot);
     if for_claim && failing().into_iter().any(|(claim, _)| is_waiting_for(claim)) {
         return false; // the claim's failure explains it
     }

@@ -1,5 +1,6 @@
-//! Ratios to something measured in the same run: a scan of 10,000 pods against only parsing the same files, and the
-//! index of a repository against only parsing its YAML.
+//! Ratios to something measured in the same run: a scan of 10,000 pods against only parsing the same files, a look at a
+//! large cluster against reading it and against a look at a smaller one, and the index of a repository against only
+//! parsing its YAML.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -72,6 +73,89 @@ fn scan() {
     ratio("scan of 10,000 pods against parsing the same files into JSON values", scan, parse, "goal 2");
 }
 
+/// A cluster of Deployments with a ReplicaSet, ten pods, a Service and its endpoints each, in a hundred namespaces; of
+/// every hundred Deployments one has a pod that keeps running out of memory. A file of JSON for each of its kinds.
+fn many_workloads(folder: &Path, pods: usize) {
+    let taken = "2026-01-01T00:00:00Z";
+    let (mut all_pods, mut sets, mut deployments) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut services, mut slices) = (Vec::new(), Vec::new());
+    for n in 0..pods / 10 {
+        let (namespace, name) = (format!("team-{}", n % 100), format!("app-{n}"));
+        let meta = |name: &str, owner: Option<(&str, &str, &str)>| {
+            let owners: Vec<Value> = owner
+                .iter()
+                .map(|(version, kind, name)| json!({"apiVersion": version, "kind": kind, "name": name, "controller": true}))
+                .collect();
+            json!({"namespace": namespace, "name": name, "labels": {"app": format!("app-{n}"), "pod-template-hash": "7ff9"},
+                "creationTimestamp": "2025-12-01T00:00:00Z", "ownerReferences": owners})
+        };
+        let set = format!("{name}-7ff9");
+        let container = json!({"name": "app", "image": format!("registry.example/{name}:1.0"),
+            "ports": [{"name": "http", "containerPort": 8080}], "resources": {"limits": {"memory": "64Mi"}}});
+        let spec = json!({"replicas": 10, "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}});
+        let status = json!({"replicas": 10, "readyReplicas": 10, "updatedReplicas": 10, "availableReplicas": 10});
+        deployments.push(json!({"metadata": meta(&name, None), "spec": spec, "status": status}));
+        sets.push(
+            json!({"metadata": meta(&set, Some(("apps/v1", "Deployment", &name))), "spec": spec, "status": status}),
+        );
+        services.push(json!({"metadata": meta(&name, None), "spec": {"selector": {"app": name},
+            "ports": [{"name": "http", "port": 80, "targetPort": "http"}]}}));
+        let mut slice = json!({"metadata": meta(&name, None), "ports": [{"name": "http", "port": 8080}], "endpoints": vec![json!({"conditions": {"ready": true}}); 10]});
+        slice["metadata"]["labels"]["kubernetes.io/service-name"] = json!(name);
+        slices.push(slice);
+        for pod in 0..10 {
+            let fails = n % 100 == 0 && pod == 0;
+            let end = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "startedAt": taken, "finishedAt": taken}});
+            let (state, last) = if fails {
+                (end.clone(), end)
+            } else {
+                (json!({"running": {"startedAt": "2025-12-01T00:00:01Z"}}), json!({}))
+            };
+            let conditions: Vec<Value> =
+                ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"]
+                    .iter()
+                    .map(|kind| json!({"type": kind, "status": "True", "lastTransitionTime": "2025-12-01T00:00:01Z"}))
+                    .collect();
+            all_pods.push(json!({"metadata": meta(&format!("{set}-{pod}"), Some(("apps/v1", "ReplicaSet", &set))),
+                "spec": {"nodeName": format!("node-{}", pod % 50), "containers": [container]},
+                "status": {"phase": "Running", "conditions": conditions, "containerStatuses": [{"name": "app", "ready": !fails,
+                    "restartCount": if fails { 5 } else { 0 }, "state": state, "lastState": last}]}}));
+        }
+    }
+    let kinds = [
+        ("v1", "Pod", all_pods),
+        ("apps/v1", "ReplicaSet", sets),
+        ("apps/v1", "Deployment", deployments),
+        ("v1", "Service", services),
+        ("discovery.k8s.io/v1", "EndpointSlice", slices),
+    ];
+    for (version, kind, items) in kinds {
+        let list = json!({"apiVersion": version, "kind": format!("{kind}List"), "items": items});
+        std::fs::write(folder.join(format!("{kind}.json")), list.to_string()).unwrap();
+    }
+    let taken = json!({"apiVersion": "healing.kubecure.io/v1alpha1", "kind": "Snapshot", "taken": taken});
+    std::fs::write(folder.join("snapshot.json"), taken.to_string()).unwrap();
+}
+
+/// What a turn of the controller costs: who belongs to whom, and what fails.
+fn look() {
+    let measure = |pods: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        many_workloads(folder.path(), pods);
+        let text = std::fs::read_to_string(folder.path().join("Pod.json")).unwrap();
+        let parse = best(3, || drop(std::hint::black_box(serde_json::from_str::<Value>(&text).unwrap())));
+        let snapshot = kubecure::adapters::snapshot::read(folder.path()).unwrap().snapshot;
+        let look = best(10, || {
+            let incidents = kubecure::detect::detect(&snapshot.clone().indexed());
+            assert_eq!(incidents.len(), pods / 1_000, "one workload in a hundred fails");
+        });
+        ratio(&format!("a look at {pods} pods against parsing those pods into JSON values"), look, parse, "goal 0.2");
+        look
+    };
+    let (small, large) = (measure(10_000), measure(50_000));
+    ratio("a look at 50,000 pods against five at 10,000", large, small * 5, "goal 1.5");
+}
+
 /// All YAML below a folder, as often as it takes to have `count` files.
 fn manifests(folder: &Path, count: usize) -> BTreeMap<String, Arc<str>> {
     let raw = kubecure::adapters::folder::read(folder).unwrap();
@@ -104,5 +188,6 @@ fn index() {
 
 fn main() {
     scan();
+    look();
     index();
 }
