@@ -1,5 +1,6 @@
 //! A field in, the line of Git that sets it out: one place or none.
 
+pub mod kustomize;
 mod layers;
 mod manifest;
 
@@ -11,15 +12,25 @@ use crate::yaml;
 
 /// The files of a repository in, its objects by place out.
 pub fn index(name: &str, commit: Option<String>, files: BTreeMap<String, Arc<str>>, skipped: Vec<Gap>) -> Sources {
-    let files = files.into_iter().map(|(path, text)| (path, read(text))).collect();
+    let files = files.into_iter().map(|(path, text)| (read(&path, text), path)).map(|(file, path)| (path, file)).collect();
     Sources { name: name.to_owned(), commit, files, skipped }
 }
 
-fn read(text: Arc<str>) -> SourceFile {
+fn read(path: &str, text: Arc<str>) -> SourceFile {
+    if !is_yaml(path) {
+        return SourceFile { text, objects: Vec::new(), broken: None };
+    }
     match yaml::outline(&text) {
         Ok(outlines) => SourceFile { objects: outlines.into_iter().flat_map(declared).collect(), text, broken: None },
         Err(error) => SourceFile { text, objects: Vec::new(), broken: Some(error.to_string()) },
     }
+}
+
+/// Whether a file is read as YAML. What else is there is what generators take, and no manifest.
+fn is_yaml(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    name == "Kustomization" || ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 /// An ExternalSecret also stands for the Secret that it makes: its name and keys are what a workload refers to.
