@@ -12,7 +12,8 @@ use crate::yaml;
 
 /// The files of a repository in, its objects by place out.
 pub fn index(name: &str, commit: Option<String>, files: BTreeMap<String, Arc<str>>, skipped: Vec<Gap>) -> Sources {
-    let files = files.into_iter().map(|(path, text)| (read(&path, text), path)).map(|(file, path)| (path, file)).collect();
+    let files =
+        files.into_iter().map(|(path, text)| (read(&path, text), path)).map(|(file, path)| (path, file)).collect();
     Sources { name: name.to_owned(), commit, files, skipped }
 }
 

@@ -39,9 +39,10 @@ pub struct RawFiles {
 pub fn read(root: &Path) -> Result<RawFiles> {
     let listing = list(root)?;
     let mut raw = RawFiles { skipped: listing.skipped, ..RawFiles::default() };
-    let (manifests, others): (Vec<Entry>, Vec<Entry>) = listing.entries.into_iter().partition(|entry| {
-        is_manifest(&entry.path) || matches!(entry.kind, Kind::Link { .. })
-    });
+    let (manifests, others): (Vec<Entry>, Vec<Entry>) = listing
+        .entries
+        .into_iter()
+        .partition(|entry| is_manifest(&entry.path) || matches!(entry.kind, Kind::Link { .. }));
     manifests.into_iter().for_each(|entry| raw.take(entry));
     let wanted = kustomize::attachments(&raw.files);
     others.into_iter().filter(|entry| wanted.contains(&entry.path)).for_each(|entry| raw.take(entry));
@@ -68,7 +69,9 @@ impl RawFiles {
 pub(super) fn is_manifest(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     let extension = Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or_default();
-    name == "Kustomization" || ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known)) || is_policy(path)
+    name == "Kustomization"
+        || ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+        || is_policy(path)
 }
 
 /// Whether a path lies in the policy folder.

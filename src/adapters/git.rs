@@ -15,8 +15,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use git2::{ErrorCode, FileMode, ObjectType, Oid, Repository, RepositoryOpenFlags, Tree, TreeEntry};
 
 use super::folder::{self, RawFiles};
-use crate::locate::kustomize;
 use crate::case::Gap;
+use crate::locate::kustomize;
 
 pub use marks::Marks;
 pub use seed::{Origin, seed};

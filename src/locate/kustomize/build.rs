@@ -203,13 +203,7 @@ impl Builder<'_> {
     }
 
     /// A component works on what the layer has so far.
-    fn component(
-        &mut self,
-        layer: &Layer,
-        entry: &Tree,
-        above: &[String],
-        ground: Ground,
-    ) -> Result<Ground, Refusal> {
+    fn component(&mut self, layer: &Layer, entry: &Tree, above: &[String], ground: Ground) -> Result<Ground, Refusal> {
         if is_remote(entry.text()) {
             let why = format!("the component {} stands on another server", entry.text());
             return Err(entry.from.unsupported(why));
@@ -224,7 +218,8 @@ impl Builder<'_> {
 
     /// The kustomization of a folder that an entry means.
     fn folder(&self, layer: &Layer, entry: &Tree, path: &str, above: &[String]) -> Result<Layer, Refusal> {
-        let contains = |visited: &String| path.is_empty() || visited == path || visited.starts_with(&format!("{path}/"));
+        let contains =
+            |visited: &String| path.is_empty() || visited == path || visited.starts_with(&format!("{path}/"));
         if let Some(visited) = above.iter().find(|visited| contains(visited)) {
             let visited = if visited.is_empty() { "the root" } else { visited };
             return Err(entry.from.broken(format!("a circle: {} contains {visited}", entry.text())));
@@ -245,8 +240,7 @@ impl Builder<'_> {
         if path.starts_with('/') {
             return Err(entry.from.unsupported(format!("{path} leads out of the repository")));
         }
-        within(&layer.folder, path)
-            .ok_or_else(|| entry.from.unsupported(format!("{path} leads out of the repository")))
+        within(&layer.folder, path).ok_or_else(|| entry.from.unsupported(format!("{path} leads out of the repository")))
     }
 
     /// Why a file or a folder is not there.
@@ -290,6 +284,9 @@ impl Builder<'_> {
             if let Some(at) = document.duplicate_key {
                 return Err(broken(yaml::line_column(&file.text, at).0, "a key stands twice".to_owned()));
             }
+            if let Some(at) = Tree::odd_key(document) {
+                return Err(broken(yaml::line_column(&file.text, at).0, "a key is no string; quote it".to_owned()));
+            }
             let doc = Doc {
                 file: name.clone(),
                 index: document.index,
@@ -320,14 +317,8 @@ impl Builder<'_> {
         };
         self.reads.insert(path.clone());
         let route = layer.route(&entry.from, format!("makes it from {}", entry.text()));
-        let doc = Doc {
-            file: path.into(),
-            index: 0,
-            offset: 0,
-            text: file.text.clone(),
-            inside: None,
-            route: Some(route),
-        };
+        let doc =
+            Doc { file: path.into(), index: 0, offset: 0, text: file.text.clone(), inside: None, route: Some(route) };
         let from = From { doc: Arc::new(doc), span: 0..file.text.len(), how: How::File };
         Ok(Some((file.text.clone(), from)))
     }

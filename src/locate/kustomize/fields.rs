@@ -268,9 +268,8 @@ impl Config {
             new.iter().try_for_each(|spec| add(own, spec.clone()))?;
         }
         for new in &other.name_reference {
-            let is_it = |own: &&mut NameReference| {
-                own.kind == new.kind && own.group == new.group && own.version == new.version
-            };
+            let is_it =
+                |own: &&mut NameReference| own.kind == new.kind && own.group == new.group && own.version == new.version;
             match self.name_reference.iter_mut().find(is_it) {
                 Some(own) => new.referrers.iter().try_for_each(|spec| add(&mut own.referrers, spec.clone()))?,
                 None => self.name_reference.push(new.clone()),
@@ -281,9 +280,8 @@ impl Config {
 
     /// What a configuration file says; an error names a key that means nothing.
     pub fn read(says: &Tree) -> Result<Self, String> {
-        let specs = |key: &str| -> Vec<Spec> {
-            says.get(key).map(Tree::items).into_iter().flatten().map(Spec::read).collect()
-        };
+        let specs =
+            |key: &str| -> Vec<Spec> { says.get(key).map(Tree::items).into_iter().flatten().map(Spec::read).collect() };
         if says.some("varReference").is_some() {
             return Err("`varReference` is not followed".to_owned());
         }
@@ -344,8 +342,11 @@ fn selectors() -> Vec<Spec> {
     specs.push(Spec::new("batch", "Job", matches, false));
     specs.push(Spec::new("batch", "CronJob", "spec/jobTemplate/spec/selector/matchLabels", false));
     specs.push(Spec::new("policy", "PodDisruptionBudget", matches, false));
-    let policies =
-        ["spec/podSelector/matchLabels", "spec/ingress/from/podSelector/matchLabels", "spec/egress/to/podSelector/matchLabels"];
+    let policies = [
+        "spec/podSelector/matchLabels",
+        "spec/ingress/from/podSelector/matchLabels",
+        "spec/egress/to/podSelector/matchLabels",
+    ];
     specs.extend(policies.map(|path| Spec::new("networking.k8s.io", "NetworkPolicy", path, false)));
     specs
 }
@@ -440,7 +441,8 @@ fn secret_referrers() -> Vec<Spec> {
     ];
     specs.extend(ingress.map(|path| Spec::of("", "", "Ingress", path)));
     specs.push(Spec::of("", "", "ServiceAccount", "imagePullSecrets/name"));
-    let storage = ["parameters/secretName", "parameters/adminSecretName", "parameters/userSecretName", "parameters/secretRef"];
+    let storage =
+        ["parameters/secretName", "parameters/adminSecretName", "parameters/userSecretName", "parameters/secretRef"];
     specs.extend(storage.map(|path| Spec::of("", "", "StorageClass", path)));
     specs.extend(resource_names());
     let knative = "spec/template/spec/containers/env/valueFrom/secretKeyRef/name";

@@ -282,7 +282,8 @@ pub(super) fn hash(object: &Tree) -> String {
     let map = |keys: &[&str]| said(keys).map(json);
     parts.push(("data", map(&["data"]).unwrap_or_else(|| "\"\"".to_owned())));
     parts.push(("kind", quoted(kind)));
-    parts.push(("name", quoted(said(&["metadata", "name"]).map_or("", Tree::text))));
+    // Kustomize means to hash the name, too, and looks for it where it is not.
+    parts.push(("name", quoted("")));
     if kind == "Secret" {
         parts.push(("type", quoted(said(&["type"]).map_or("", Tree::text))));
         parts.extend(map(&["stringData"]).map(|json| ("stringData", json)));

@@ -16,14 +16,14 @@ pub(super) fn outer_offset(scalar: &From, inner: &str, offset: usize) -> usize {
     let mut lines = written.split_inclusive('\n');
     let mut at = start + lines.next().map_or(0, str::len);
     let body: Vec<&str> = lines.collect();
-    let indent = body.iter().find(|line| !line.trim().is_empty()).map_or(0, |line| {
-        line.len() - line.trim_start_matches(' ').len()
-    });
+    let indent = body
+        .iter()
+        .find(|line| !line.trim().is_empty())
+        .map_or(0, |line| line.len() - line.trim_start_matches(' ').len());
     for (number, body) in body.iter().enumerate() {
         if number + 1 == line {
-            let ahead: usize = body.get(indent..).map_or(0, |rest| {
-                rest.chars().take(column - 1).map(char::len_utf8).sum()
-            });
+            let ahead: usize =
+                body.get(indent..).map_or(0, |rest| rest.chars().take(column - 1).map(char::len_utf8).sum());
             return at + indent.min(body.len()) + ahead;
         }
         at += body.len();

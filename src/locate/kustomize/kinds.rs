@@ -109,9 +109,9 @@ impl Shape {
     /// The shape of an object.
     pub fn of(api_version: &str, kind: &str) -> Self {
         let kustomization = api_version == "kustomize.config.k8s.io/v1beta1" && kind == "Kustomization";
-        let is_known = KNOWN
-            .iter()
-            .any(|(version, spaced, cluster)| *version == api_version && (spaced.contains(&kind) || cluster.contains(&kind)));
+        let is_known = KNOWN.iter().any(|(version, spaced, cluster)| {
+            *version == api_version && (spaced.contains(&kind) || cluster.contains(&kind))
+        });
         if !is_known && !kustomization {
             return Self::Unknown;
         }

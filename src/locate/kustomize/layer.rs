@@ -166,7 +166,9 @@ impl Layer {
             return Err(self.says.from.broken(format!("the apiVersion of a {kind} is {wanted}")));
         }
         for (key, why) in NOT_FOLLOWED {
-            if let Some(value) = self.says.some(key).filter(|value| !value.items().is_empty() || !value.entries().is_empty()) {
+            if let Some(value) =
+                self.says.some(key).filter(|value| !value.items().is_empty() || !value.entries().is_empty())
+            {
                 return Err(value.from.unsupported(format!("`{key}` is not followed: {why}")));
             }
         }
@@ -189,7 +191,12 @@ impl Layer {
 
     /// The layer of a place in this one, with what it does there.
     pub fn route(&self, at: &From, what: impl Into<String>) -> Arc<Route> {
-        Arc::new(Route { up: self.route.clone(), file: self.path.as_str().into(), at: at.span.start, what: what.into() })
+        Arc::new(Route {
+            up: self.route.clone(),
+            file: self.path.as_str().into(),
+            at: at.span.start,
+            what: what.into(),
+        })
     }
 }
 
@@ -256,7 +263,10 @@ pub(super) fn within(folder: &str, path: &str) -> Option<String> {
 
 /// Whether an entry means something on a server.
 pub(super) fn is_remote(path: &str) -> bool {
-    path.contains("://") || path.contains("?ref=") || path.starts_with("git@") || path.starts_with("git::")
+    path.contains("://")
+        || path.contains("?ref=")
+        || path.starts_with("git@")
+        || path.starts_with("git::")
         || ["github.com/", "github.com:", "gitlab.com/", "bitbucket.org/"].iter().any(|host| path.starts_with(host))
 }
 

@@ -164,7 +164,8 @@ impl<'n> Search<'n> {
         if found.len() > 1 {
             found.retain(|named| named.has_affixes_of(self.referrer, false));
         }
-        let same = |a: &Named, b: &Named| a.id.name == b.id.name && (space.is_none() || a.id.namespace == b.id.namespace);
+        let same =
+            |a: &Named, b: &Named| a.id.name == b.id.name && (space.is_none() || a.id.namespace == b.id.namespace);
         match found.as_slice() {
             [] => Ok(None),
             [first, rest @ ..] if rest.iter().all(|other| same(first, other)) => Ok(Some(first)),

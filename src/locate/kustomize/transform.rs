@@ -4,7 +4,7 @@ use super::fields::{self, Config, Make, Spec};
 use super::layer::{self, Layer, Refusal};
 use super::patch::no_two;
 use super::resource::Resource;
-use super::tree::{Data, From, Scalar, Tree};
+use super::tree::{Data, Scalar, Tree};
 
 /// Puts objects into a namespace, all but those that belong to none.
 pub(super) fn namespace(all: &mut [Resource], name: &Tree, specs: &[Spec]) -> Result<(), Refusal> {
@@ -137,12 +137,7 @@ pub(super) fn set_pairs(all: &mut [Resource], pairs: &[(&str, &Tree)], specs: &[
 }
 
 /// `replicas`: the count of a workload, by any of its names.
-pub(super) fn replicas(
-    all: &mut [Resource],
-    layer: &Layer,
-    config: &Config,
-    is_partial: bool,
-) -> Result<(), Refusal> {
+pub(super) fn replicas(all: &mut [Resource], layer: &Layer, config: &Config, is_partial: bool) -> Result<(), Refusal> {
     for entry in layer.list("replicas")? {
         let name = layer::text(entry, "name")?.map_or("", Tree::text);
         let count = entry.get("count").filter(|count| !count.is_null() && count.text().parse::<i64>().is_ok());
@@ -163,7 +158,9 @@ pub(super) fn replicas(
                 }
                 found = true;
                 let mut set = |tree: &mut Tree| {
-                    tree.write(Scalar { text: count.text().to_owned(), plain: true }, count.from.clone());
+                    // A count in quotes stays in quotes.
+                    let plain = tree.text().is_empty() || matches!(&tree.data, Data::Scalar(old) if old.plain);
+                    tree.write(Scalar { text: count.text().to_owned(), plain }, count.from.clone());
                     Ok(())
                 };
                 if spec.is_for(&resource.id()) {
@@ -177,9 +174,4 @@ pub(super) fn replicas(
         }
     }
     Ok(())
-}
-
-/// A place for what a layer makes without a text of its own.
-pub(super) fn place(layer: &Layer) -> &From {
-    &layer.says.from
 }

@@ -114,14 +114,43 @@ impl Scalar {
 
     /// As kustomize prints it. It reads YAML 1.2 words: `yes` is a string to it, where Kubernetes sees a bool.
     pub fn value(&self) -> Value {
-        const STRINGS: [&str; 16] = [
-            "y", "Y", "n", "N", "yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF",
-        ];
+        const STRINGS: [&str; 16] =
+            ["y", "Y", "n", "N", "yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF"];
         if !self.plain || STRINGS.contains(&self.text.as_str()) {
             return Value::from(self.text.as_str());
         }
-        yaml::plain_scalar(&self.text)
+        timestamp(&self.text).map_or_else(|| yaml::plain_scalar(&self.text), Value::from)
     }
+}
+
+/// A date or a time as kustomize prints it: with zeros filled in, and midnight in UTC where there is no time.
+fn timestamp(text: &str) -> Option<String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    if digits != 4 || text.as_bytes().get(4) != Some(&b'-') {
+        return None;
+    }
+    let split = text.find(['T', 't', ' ']);
+    let (date, time) = split.map_or((text, None), |at| (&text[..at], Some(&text[at + 1..])));
+    let mut parts = date.split('-').map(str::parse::<u32>);
+    let (year, month, day) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
+    if parts.next().is_some() || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let date = format!("{year:04}-{month:02}-{day:02}");
+    let Some(time) = time else { return Some(format!("{date}T00:00:00Z")) };
+    let is_spaced = text.as_bytes().get(split?) == Some(&b' ');
+    let zone = time.find(['Z', '+', '-']);
+    let (clock, zone) = match zone {
+        Some(at) if !is_spaced => (&time[..at], &time[at..]),
+        None if is_spaced => (time, "Z"),
+        _ => return None,
+    };
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    let mut parts = clock.split(':').map(str::parse::<u32>);
+    let (hour, minute, second) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
+    let fraction = fraction.trim_end_matches('0');
+    let dot = if fraction.is_empty() { "" } else { "." };
+    Some(format!("{date}T{hour:02}:{minute:02}:{second:02}{dot}{fraction}{zone}"))
 }
 
 impl From {
@@ -143,6 +172,23 @@ impl Tree {
 
     pub fn map(from: From) -> Self {
         Self { data: Data::Map(Vec::new()), from, was: None }
+    }
+
+    /// The place of a key that is no string, if there is one: kustomize cannot print such a map.
+    pub fn odd_key(document: &yaml::Document) -> Option<usize> {
+        fn odd(node: &Node) -> Option<usize> {
+            match &node.data {
+                yaml::Data::Map(entries, _) => entries.iter().find_map(|entry| {
+                    let is_odd = !entry.is_merge()
+                        && matches!(&entry.key.data, yaml::Data::Scalar { value, style }
+                            if !scalar(value, *style, entry.key.tag.as_deref()).value().is_string());
+                    if is_odd { Some(entry.key.span.start) } else { odd(&entry.value) }
+                }),
+                yaml::Data::List(items, _) => items.iter().find_map(odd),
+                _ => None,
+            }
+        }
+        odd(document.root.as_ref()?)
     }
 
     /// A document as a tree, with aliases and merge keys resolved; `None` when there is nothing in it.
