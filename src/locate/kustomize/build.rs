@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::fields::Config;
+use super::files::Files;
 use super::layer::{self, Layer, Refusal, RefusalKind, is_remote, within};
 use super::resource::Resource;
 use super::transform::{self, End};
@@ -48,7 +49,7 @@ pub(super) enum Made {
 
 /// A rendering on its way.
 pub(super) struct Builder<'s> {
-    sources: &'s Sources,
+    files: &'s Files<'s>,
     reads: BTreeSet<String>,
     opaque: Vec<Opaque>,
     layers: usize,
@@ -60,9 +61,9 @@ pub(super) struct Builder<'s> {
 }
 
 /// Renders the kustomization of a folder.
-pub(super) fn build(sources: &Sources, folder: &str) -> Result<Built, Refusal> {
+pub(super) fn build(files: &Files<'_>, folder: &str) -> Result<Built, Refusal> {
     let mut builder = Builder {
-        sources,
+        files,
         reads: BTreeSet::new(),
         opaque: Vec::new(),
         layers: 0,
@@ -70,7 +71,7 @@ pub(super) fn build(sources: &Sources, folder: &str) -> Result<Built, Refusal> {
         config: Config::built_in(),
         parsed: BTreeMap::new(),
     };
-    let layer = Layer::of(folder, sources, None)?.ok_or_else(|| Refusal {
+    let layer = Layer::of(folder, files, None)?.ok_or_else(|| Refusal {
         kind: RefusalKind::Broken,
         file: folder.to_owned(),
         line: 1,
@@ -139,6 +140,7 @@ impl Builder<'_> {
         if self.layers > MAX_LAYERS || above.len() > MAX_DEPTH {
             return Err(layer.says.from.unsupported("there are more layers than are followed"));
         }
+        layer.check()?;
         self.reads.insert(layer.path.clone());
         let mut above = above.to_vec();
         above.push(layer.folder.clone());
@@ -182,7 +184,7 @@ impl Builder<'_> {
             return Ok(());
         }
         let path = self.inside(layer, entry)?;
-        if self.sources.files.contains_key(&path) {
+        if self.files.has(&path) {
             let route = layer.route(&entry.from, format!("takes {said}"));
             for tree in self.documents_at(&path, &entry.from, &route)? {
                 if tree.is_null() || tree.is_empty_map() {
@@ -225,7 +227,7 @@ impl Builder<'_> {
             return Err(entry.from.broken(format!("a circle: {} contains {visited}", entry.text())));
         }
         let route = layer.route(&entry.from, format!("takes {}", entry.text()));
-        Layer::of(path, self.sources, Some(route))?.ok_or_else(|| self.missing(entry, path))
+        Layer::of(path, self.files, Some(route))?.ok_or_else(|| self.missing(entry, path))
     }
 
     /// The path that an entry means, from the root of the repository.
@@ -245,9 +247,9 @@ impl Builder<'_> {
 
     /// Why a file or a folder is not there.
     fn missing(&self, entry: &Tree, path: &str) -> Refusal {
-        let skipped = self.sources.skipped.iter().find(|gap| gap.what == path);
+        let skipped = self.files.skipped(path);
         match skipped {
-            Some(gap) => entry.from.unsupported(format!("{path} was not read: {}", gap.why)),
+            Some(why) => entry.from.unsupported(format!("{path} was not read: {why}")),
             None => entry.from.broken(format!("there is no {path}")),
         }
     }
@@ -262,7 +264,7 @@ impl Builder<'_> {
     }
 
     fn documents_at(&mut self, path: &str, at: &From, route: &Arc<Route>) -> Result<Vec<Tree>, Refusal> {
-        let Some(file) = self.sources.files.get(path) else {
+        let Some(file) = self.files.get(path) else {
             let entry = Tree::map(at.clone());
             return Err(self.missing(&entry, path));
         };
@@ -271,7 +273,7 @@ impl Builder<'_> {
         let documents = match self.parsed.get(path) {
             Some(documents) => documents.clone(),
             None => {
-                let documents = yaml::documents(&file.text)
+                let documents = yaml::documents(file)
                     .map_err(|error| broken(error.line, format!("cannot be read: {}", error.reason)))?;
                 let documents = Arc::new(documents);
                 self.parsed.insert(path.to_owned(), documents.clone());
@@ -282,16 +284,16 @@ impl Builder<'_> {
         let mut trees = Vec::new();
         for document in documents.iter() {
             if let Some(at) = document.duplicate_key {
-                return Err(broken(yaml::line_column(&file.text, at).0, "a key stands twice".to_owned()));
+                return Err(broken(yaml::line_column(file, at).0, "a key stands twice".to_owned()));
             }
             if let Some(at) = Tree::odd_key(document) {
-                return Err(broken(yaml::line_column(&file.text, at).0, "a key is no string; quote it".to_owned()));
+                return Err(broken(yaml::line_column(file, at).0, "a key is no string; quote it".to_owned()));
             }
             let doc = Doc {
                 file: name.clone(),
                 index: document.index,
                 offset: document.span.start,
-                text: file.text.clone(),
+                text: file.clone(),
                 inside: None,
                 route: Some(route.clone()),
             };
@@ -307,7 +309,7 @@ impl Builder<'_> {
             return Ok(None);
         }
         let path = self.inside_path(layer, path, entry)?;
-        let Some(file) = self.sources.files.get(&path) else {
+        let Some(file) = self.files.get(&path) else {
             let missing = self.missing(entry, &path);
             if missing.kind == RefusalKind::Broken {
                 return Err(missing);
@@ -317,10 +319,9 @@ impl Builder<'_> {
         };
         self.reads.insert(path.clone());
         let route = layer.route(&entry.from, format!("makes it from {}", entry.text()));
-        let doc =
-            Doc { file: path.into(), index: 0, offset: 0, text: file.text.clone(), inside: None, route: Some(route) };
-        let from = From { doc: Arc::new(doc), span: 0..file.text.len(), how: How::File };
-        Ok(Some((file.text.clone(), from)))
+        let doc = Doc { file: path.into(), index: 0, offset: 0, text: file.clone(), inside: None, route: Some(route) };
+        let from = From { doc: Arc::new(doc), span: 0..file.len(), how: How::File };
+        Ok(Some((file.clone(), from)))
     }
 
     /// `configurations`: more fields that layers write to.
@@ -365,7 +366,7 @@ impl Builder<'_> {
                 patch::inline_docs(layer, entry)?
             } else {
                 let path = self.inside(layer, entry)?;
-                if !self.sources.files.contains_key(&path) {
+                if !self.files.has(&path) {
                     return Err(entry.from.unsupported("a folder of transformers is not followed"));
                 }
                 let route = layer.route(&entry.from, format!("is transformed by {}", entry.text()));

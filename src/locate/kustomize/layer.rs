@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::files::Files;
 use super::tree::{Doc, From, Route, Tree};
-use crate::case::Sources;
 use crate::yaml;
 
 /// Names of a kustomization file.
@@ -119,15 +119,15 @@ const NOT_FOLLOWED: [(&str, &str); 6] = [
 
 impl Layer {
     /// The kustomization of a folder. `None` when the folder has none.
-    pub fn of(folder: &str, sources: &Sources, route: Option<Arc<Route>>) -> Result<Option<Self>, Refusal> {
+    pub fn of(folder: &str, files: &Files<'_>, route: Option<Arc<Route>>) -> Result<Option<Self>, Refusal> {
         let mut paths: Vec<String> = NAMES.iter().map(|name| join(folder, name)).collect();
-        paths.retain(|path| sources.files.contains_key(path));
+        paths.retain(|path| files.has(path));
         let Some(path) = paths.first() else { return Ok(None) };
         let broken = |line, why: String| Refusal { kind: RefusalKind::Broken, file: path.clone(), line, why };
         if paths.len() > 1 {
             return Err(broken(1, format!("{} is there, too: only one of them may be", paths[1])));
         }
-        let text = &sources.files[path].text;
+        let Some(text) = files.get(path) else { return Ok(None) };
         let documents =
             yaml::documents(text).map_err(|error| broken(error.line, format!("cannot be read: {}", error.reason)))?;
         let [document] = documents.as_slice() else {
@@ -146,12 +146,11 @@ impl Layer {
         };
         let says = Tree::read(&Arc::new(doc), document).filter(|tree| !tree.entries().is_empty());
         let says = says.ok_or_else(|| broken(1, "it says nothing".to_owned()))?;
-        let layer = Self { path: path.clone(), folder: folder.to_owned(), says, route };
-        layer.check()?;
-        Ok(Some(layer))
+        Ok(Some(Self { path: path.clone(), folder: folder.to_owned(), says, route }))
     }
 
-    fn check(&self) -> Result<(), Refusal> {
+    /// Whether all that it says means something, and is followed.
+    pub fn check(&self) -> Result<(), Refusal> {
         if let Some((key, value)) = self.says.entries().iter().find(|(key, _)| !KEYS.contains(&key.as_str())) {
             return Err(value.from.broken(format!("`{key}` means nothing in a kustomization")));
         }
@@ -191,12 +190,8 @@ impl Layer {
 
     /// The layer of a place in this one, with what it does there.
     pub fn route(&self, at: &From, what: impl Into<String>) -> Arc<Route> {
-        Arc::new(Route {
-            up: self.route.clone(),
-            file: self.path.as_str().into(),
-            at: at.span.start,
-            what: what.into(),
-        })
+        let line = at.line().1;
+        Arc::new(Route { up: self.route.clone(), file: self.path.as_str().into(), line, what: what.into() })
     }
 }
 

@@ -33,8 +33,8 @@ pub(super) struct Route {
     /// Which kustomization takes the kustomization that says so.
     pub up: Option<Arc<Route>>,
     pub file: Arc<str>,
-    /// Byte of the entry.
-    pub at: usize,
+    /// Line of the entry, from 1.
+    pub line: usize,
     /// "takes ../base", "patches with memory.yaml".
     pub what: String,
 }
@@ -314,19 +314,6 @@ impl Tree {
                 Value::Object(entries.iter().map(|(key, value)| (key.clone(), value.value())).collect::<Map<_, _>>())
             }
         }
-    }
-
-    /// A value without a text of its own, as if it had been written at a place.
-    pub fn of_value(value: &Value, from: &From) -> Self {
-        let data = match value {
-            Value::Object(map) => {
-                Data::Map(map.iter().map(|(key, value)| (key.clone(), Self::of_value(value, from))).collect())
-            }
-            Value::Array(items) => Data::List(items.iter().map(|item| Self::of_value(item, from)).collect()),
-            Value::String(text) => Data::Scalar(Scalar::string(text.as_str())),
-            other => Data::Scalar(Scalar { text: other.to_string(), plain: true }),
-        };
-        Self { data, from: from.clone(), was: None }
     }
 
     /// Number of nodes, itself counted.
