@@ -15,16 +15,25 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kubecure::adapters::folder;
-use kubecure::case::Sources;
+use kubecure::case::{Change, Operation, Sources};
 use kubecure::locate::{self, kustomize};
+use kubecure::yaml::{self, FieldPath};
 use serde_json::Value;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A kubectl that can render, as words to start it with.
+/// A kubectl that can render, as words to start it with; said when there is none.
 fn kubectl() -> Option<Vec<String>> {
+    let found = find_kubectl();
+    if found.is_none() {
+        println!("skipped: there is no kubectl; tests/cluster/build.sh builds one");
+    }
+    found
+}
+
+fn find_kubectl() -> Option<Vec<String>> {
     let ours =
         "cd tests/cluster && . ./lib.sh && test -x \"$kubernetes/kubernetes\" && echo \"$kubernetes/kubernetes\"";
     let found = Command::new("bash").args(["-c", ours]).current_dir(root()).output().ok()?;
@@ -133,9 +142,9 @@ impl Tally {
                 }
                 self.objects += theirs.len();
                 if all.is_empty() {
-                    self.agree += 1
+                    self.agree += 1;
                 } else {
-                    self.differ.push(format!("{shown}:\n  {}", all.join("\n  ")))
+                    self.differ.push(format!("{shown}:\n  {}", all.join("\n  ")));
                 }
             }
         }
@@ -178,12 +187,19 @@ fn repositories(at: &Path) -> Vec<PathBuf> {
     all
 }
 
+/// Repositories of other people, where they are: beside the project, or where `KUBECURE_SAMPLES` says.
+fn samples() -> Vec<PathBuf> {
+    let named = std::env::var_os("KUBECURE_SAMPLES").map(PathBuf::from);
+    let all = repositories(&named.unwrap_or_else(|| root().join("../shared/samples")));
+    if all.is_empty() {
+        println!("there are no sample repositories: KUBECURE_SAMPLES names a folder of them");
+    }
+    all
+}
+
 #[test]
 fn what_is_rendered_is_what_kustomize_renders() {
-    let Some(kubectl) = kubectl() else {
-        println!("skipped: there is no kubectl; tests/cluster/build.sh builds one");
-        return;
-    };
+    let Some(kubectl) = kubectl() else { return };
     let mut differ = Vec::new();
     let mut take = |what: &str, tally: Tally| {
         tally.told(what);
@@ -202,15 +218,169 @@ fn what_is_rendered_is_what_kustomize_renders() {
         compare_all(&kubectl, &root().join(name), &mut tally);
         take(name, tally);
     }
-    match std::env::var_os("KUBECURE_SAMPLES").map(PathBuf::from) {
-        Some(samples) if samples.is_dir() => {
-            for repository in repositories(&samples) {
-                let mut tally = Tally::default();
-                compare_all(&kubectl, &repository, &mut tally);
-                take(&repository.file_name().unwrap().to_string_lossy(), tally);
-            }
-        }
-        _ => println!("KUBECURE_SAMPLES names no folder of repositories: none but our own were compared"),
+    for repository in samples() {
+        let mut tally = Tally::default();
+        compare_all(&kubectl, &repository, &mut tally);
+        take(&repository.file_name().unwrap().to_string_lossy(), tally);
     }
     assert!(differ.is_empty(), "{} differ:\n{}", differ.len(), differ.join("\n"));
+}
+
+/// Every scalar of a value, with its path: items that have a name are named.
+fn leaves(path: FieldPath, value: &Value, all: &mut Vec<(FieldPath, Value)>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| leaves(path.clone().key(key), value, all)),
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                let name = item.get("name").and_then(Value::as_str);
+                let below = name.map_or_else(|| path.clone().index(at), |name| path.clone().named(name));
+                leaves(below, item, all);
+            }
+        }
+        Value::Null => {}
+        leaf => all.push((path, leaf.clone())),
+    }
+}
+
+/// Another value of the same kind.
+fn another(path: &FieldPath, value: &Value) -> Value {
+    match value {
+        Value::Bool(is) => Value::from(!is),
+        Value::Number(number) => Value::from(number.as_i64().unwrap_or(0) + 1),
+        Value::String(text) if path.to_string().ends_with(".image") => match text.split_once('@') {
+            Some((image, _)) => Value::from(format!("{image}@sha256:{}", "5".repeat(64))),
+            None if text.rsplit('/').next().unwrap().contains(':') => Value::from(format!("{text}-x")),
+            None => Value::from(format!("{text}:x")),
+        },
+        other => Value::from(format!("{}x", other.as_str().unwrap())),
+    }
+}
+
+#[derive(Default)]
+struct Traced {
+    right: usize,
+    wrong: Vec<String>,
+    /// Reasons, without what differs from leaf to leaf.
+    refused: BTreeMap<String, usize>,
+}
+
+impl Traced {
+    /// Edits the place of every so-many-th leaf of a folder in a copy, and has kustomize render that.
+    fn folder(&mut self, kubectl: &[String], copy: &Path, sources: &Sources, folder: &str, step: usize) {
+        let Ok(rendering) = kustomize::render(sources, folder) else { return };
+        if !rendering.opaque.is_empty() {
+            return;
+        }
+        let mut before = None;
+        for object in &rendering.objects {
+            let mut all = Vec::new();
+            leaves(FieldPath::root(), &object.value(), &mut all);
+            for (path, from) in all {
+                let at = format!("{folder} {} {path}", object.id);
+                // Spread over all of them, and the same at every run.
+                if at.bytes().fold(7usize, |sum, byte| sum.wrapping_mul(31) + usize::from(byte)) % step != 0 {
+                    continue;
+                }
+                let to = another(&path, &from);
+                let change = Change { object: object.id.clone(), path, operation: Operation::Set { from, to } };
+                let home = change.object.namespace.clone();
+                match locate::locate_all(std::slice::from_ref(&change), sources, home.as_deref()) {
+                    Err(declined) => *self.refused.entry(reason(&declined.to_string())).or_default() += 1,
+                    Ok(places) => {
+                        let before = before.get_or_insert_with(|| theirs(kubectl, &copy.join(folder)).unwrap());
+                        match check(kubectl, copy, sources, folder, &change, &places[0], before) {
+                            Ok(()) => self.right += 1,
+                            Err(why) => self.wrong.push(format!("{at} at {}: {why}", places[0])),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The kind of a reason.
+fn reason(text: &str) -> String {
+    let known = [
+        "would call",
+        "also give",
+        "another number of objects",
+        "would no longer be rendered",
+        "places, and nothing says which counts",
+        "alias or a merge key",
+        "is no YAML",
+        "the name of another object",
+        "prefix or a suffix",
+        "encoded in a Secret",
+        "a replacement",
+        "would not change",
+        "the hash of what it says",
+        "a copy of another field",
+    ];
+    known.iter().find(|words| text.contains(**words)).map_or_else(|| text.to_owned(), |words| (*words).to_owned())
+}
+
+fn check(
+    kubectl: &[String],
+    copy: &Path,
+    sources: &Sources,
+    folder: &str,
+    change: &Change,
+    place: &kubecure::case::SourceLocation,
+    before: &Objects,
+) -> Result<(), String> {
+    let text = &sources.files[&place.file].text;
+    let after =
+        yaml::edit(text, place.document, &[locate::edit_at(change, place)]).map_err(|refused| refused.to_string())?;
+    std::fs::write(copy.join(&place.file), after).unwrap();
+    let rendered = theirs(kubectl, &copy.join(folder));
+    std::fs::write(copy.join(&place.file), &**text).unwrap();
+    let rendered = rendered?;
+    let mut expected = before.clone();
+    let object = expected.values_mut().find(|value| {
+        let text = |at: &str| value.pointer(at).and_then(Value::as_str).unwrap_or("");
+        let group = text("/apiVersion").rsplit_once('/').map_or("", |(group, _)| group);
+        let id = &change.object;
+        (text("/kind"), group, text("/metadata/name")) == (id.kind.as_str(), id.group.as_str(), id.name.as_str())
+            && text("/metadata/namespace") == id.namespace.as_deref().unwrap_or("")
+    });
+    let object = object.ok_or("the object is not there")?;
+    change.operation.apply(object, &change.path).ok_or("the field is not there")?;
+    let mut all = Vec::new();
+    for (name, value) in &expected {
+        difference(name, rendered.get(name).unwrap_or(&Value::Null), value, &mut all);
+    }
+    if all.is_empty() && expected.len() == rendered.len() { Ok(()) } else { Err(all.join("; ")) }
+}
+
+fn copy_of(at: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let status = Command::new("cp").args(["-r"]).arg(at.join(".")).arg(copy.path()).status().unwrap();
+    assert!(status.success());
+    copy
+}
+
+/// The property that a cure rests on: the edit of a traced line changes, to kustomize, exactly the field that was traced.
+#[test]
+fn an_edit_of_a_traced_line_changes_exactly_that_field() {
+    let Some(kubectl) = kubectl() else { return };
+    // `KUBECURE_LEAVES=1` traces every leaf, which takes long.
+    let step: usize = std::env::var("KUBECURE_LEAVES").ok().and_then(|step| step.parse().ok()).unwrap_or(37);
+    let mut traced = Traced::default();
+    let mut own = repositories(&root().join("tests/kustomize"));
+    own.extend(["example-gitops-repo", "deploy"].map(|name| root().join(name)));
+    let ours = own.into_iter().map(|at| (at, step.div_ceil(8)));
+    for (at, step) in ours.chain(samples().into_iter().map(|at| (at, step))) {
+        let sources = sources(&at);
+        let copy = copy_of(&at);
+        for folder in kustomize::folders(&sources) {
+            if !is_component(&sources, &folder) {
+                traced.folder(&kubectl, copy.path(), &sources, &folder, step);
+            }
+        }
+    }
+    println!("{} leaves traced and right, {} wrong; refused:", traced.right, traced.wrong.len());
+    traced.refused.iter().for_each(|(why, count)| println!("  {count:5} {why}"));
+    assert!(traced.wrong.is_empty(), "{} wrong:\n{}", traced.wrong.len(), traced.wrong.join("\n"));
+    assert!(traced.right >= 50, "only {} were traced", traced.right);
 }

@@ -43,9 +43,13 @@ pub fn read(root: &Path) -> Result<RawFiles> {
         .entries
         .into_iter()
         .partition(|entry| is_manifest(&entry.path) || matches!(entry.kind, Kind::Link { .. }));
-    manifests.into_iter().for_each(|entry| raw.take(entry));
+    for entry in manifests {
+        raw.take(entry);
+    }
     let wanted = kustomize::attachments(&raw.files);
-    others.into_iter().filter(|entry| wanted.contains(&entry.path)).for_each(|entry| raw.take(entry));
+    for entry in others.into_iter().filter(|entry| wanted.contains(&entry.path)) {
+        raw.take(entry);
+    }
     raw.skipped.sort();
     Ok(raw)
 }

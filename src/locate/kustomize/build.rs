@@ -183,7 +183,7 @@ impl Builder<'_> {
             self.lacks(&entry.from, format!("{said} stands on another server"));
             return Ok(());
         }
-        let path = self.inside(layer, entry)?;
+        let path = inside(layer, entry.text(), entry)?;
         if self.files.has(&path) {
             let route = layer.route(&entry.from, format!("takes {said}"));
             for tree in self.documents_at(&path, &entry.from, &route)? {
@@ -210,7 +210,7 @@ impl Builder<'_> {
             let why = format!("the component {} stands on another server", entry.text());
             return Err(entry.from.unsupported(why));
         }
-        let path = self.inside(layer, entry)?;
+        let path = inside(layer, entry.text(), entry)?;
         let component = self.folder(layer, entry, &path, above)?;
         if !component.is_component() {
             return Err(entry.from.broken(format!("{} is no component", entry.text())));
@@ -230,21 +230,6 @@ impl Builder<'_> {
         Layer::of(path, self.files, Some(route))?.ok_or_else(|| self.missing(entry, path))
     }
 
-    /// The path that an entry means, from the root of the repository.
-    fn inside(&self, layer: &Layer, entry: &Tree) -> Result<String, Refusal> {
-        self.inside_path(layer, entry.text(), entry)
-    }
-
-    fn inside_path(&self, layer: &Layer, path: &str, entry: &Tree) -> Result<String, Refusal> {
-        if layer::typed(entry).is_none_or(str::is_empty) {
-            return Err(entry.from.broken("a path was expected"));
-        }
-        if path.starts_with('/') {
-            return Err(entry.from.unsupported(format!("{path} leads out of the repository")));
-        }
-        within(&layer.folder, path).ok_or_else(|| entry.from.unsupported(format!("{path} leads out of the repository")))
-    }
-
     /// Why a file or a folder is not there.
     fn missing(&self, entry: &Tree, path: &str) -> Refusal {
         let skipped = self.files.skipped(path);
@@ -259,7 +244,7 @@ impl Builder<'_> {
         if is_remote(entry.text()) {
             return Err(entry.from.unsupported(format!("{} stands on another server", entry.text())));
         }
-        let path = self.inside(layer, entry)?;
+        let path = inside(layer, entry.text(), entry)?;
         self.documents_at(&path, &entry.from, route)
     }
 
@@ -270,15 +255,14 @@ impl Builder<'_> {
         };
         self.reads.insert(path.to_owned());
         let broken = |line: usize, why: String| Refusal { kind: RefusalKind::Broken, file: path.to_owned(), line, why };
-        let documents = match self.parsed.get(path) {
-            Some(documents) => documents.clone(),
-            None => {
-                let documents = yaml::documents(file)
-                    .map_err(|error| broken(error.line, format!("cannot be read: {}", error.reason)))?;
-                let documents = Arc::new(documents);
-                self.parsed.insert(path.to_owned(), documents.clone());
-                documents
-            }
+        let documents = if let Some(documents) = self.parsed.get(path) {
+            documents.clone()
+        } else {
+            let documents = yaml::documents(file)
+                .map_err(|error| broken(error.line, format!("cannot be read: {}", error.reason)))?;
+            let documents = Arc::new(documents);
+            self.parsed.insert(path.to_owned(), documents.clone());
+            documents
         };
         let name: Arc<str> = path.into();
         let mut trees = Vec::new();
@@ -308,7 +292,7 @@ impl Builder<'_> {
             self.lacks(&entry.from, format!("{path} stands on another server"));
             return Ok(None);
         }
-        let path = self.inside_path(layer, path, entry)?;
+        let path = inside(layer, path, entry)?;
         let Some(file) = self.files.get(&path) else {
             let missing = self.missing(entry, &path);
             if missing.kind == RefusalKind::Broken {
@@ -365,7 +349,7 @@ impl Builder<'_> {
             let trees = if entry.text().contains('\n') {
                 patch::inline_docs(layer, entry)?
             } else {
-                let path = self.inside(layer, entry)?;
+                let path = inside(layer, entry.text(), entry)?;
                 if !self.files.has(&path) {
                     return Err(entry.from.unsupported("a folder of transformers is not followed"));
                 }
@@ -385,6 +369,15 @@ impl Builder<'_> {
         }
         Ok(())
     }
+}
+
+/// The path that an entry means, from the root of the repository.
+fn inside(layer: &Layer, path: &str, entry: &Tree) -> Result<String, Refusal> {
+    if layer::typed(entry).is_none_or(str::is_empty) {
+        return Err(entry.from.broken("a path was expected"));
+    }
+    let leads_out = || entry.from.unsupported(format!("{path} leads out of the repository"));
+    if path.starts_with('/') { Err(leads_out()) } else { within(&layer.folder, path).ok_or_else(leads_out) }
 }
 
 fn merge_config(config: &mut Arc<Config>, more: &Arc<Config>, at: &From) -> Result<(), Refusal> {

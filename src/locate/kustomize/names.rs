@@ -39,7 +39,7 @@ pub(super) fn fix(all: &mut [Resource], config: &Config) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// Namespaces whose ServiceAccounts a RoleBinding names.
+/// Namespaces whose `ServiceAccounts` a `RoleBinding` names.
 fn bound_namespaces(resource: &Resource) -> Vec<String> {
     if resource.kind() != "RoleBinding" {
         return Vec::new();
@@ -77,6 +77,16 @@ impl Named {
     }
 }
 
+/// What is said of an object besides its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said<'n> {
+    /// Nothing: only the name is written.
+    Name,
+    /// It stands in a map that could say a namespace.
+    AnySpace,
+    Space(&'n str),
+}
+
 /// A search for the object that a name means.
 struct Search<'n> {
     named: &'n [Named],
@@ -103,7 +113,7 @@ impl<'n> Search<'n> {
     }
 
     fn set_name(&self, tree: &mut Tree, target: (&str, &str, &str)) -> Result<(), String> {
-        let Some(found) = self.find(tree.text(), target, None)? else { return Ok(()) };
+        let Some(found) = self.find(tree.text(), target, Said::Name)? else { return Ok(()) };
         if found.id.name != tree.text() {
             let from = tree.from.clone().made("it is the name of another object");
             tree.rewrite(found.id.name.clone(), from);
@@ -117,7 +127,9 @@ impl<'n> Search<'n> {
             return Err("a map with a `name` was expected".to_owned());
         };
         let space = tree.get("namespace").map(|space| space.text().to_owned());
-        let Some(found) = self.find(&name, target, Some(space.as_deref()))? else { return Ok(()) };
+        let Some(found) = self.find(&name, target, space.as_deref().map_or(Said::AnySpace, Said::Space))? else {
+            return Ok(());
+        };
         let (new, namespace) = (&found.id.name, &found.id.namespace);
         if *new == name && namespace.is_empty() {
             return Ok(());
@@ -137,15 +149,15 @@ impl<'n> Search<'n> {
         Ok(())
     }
 
-    /// The one object that a name means; `space` is set where a map also says a namespace, or could.
+    /// The one object that a name means.
     fn find(
         &self,
         name: &str,
         (group, version, kind): (&str, &str, &str),
-        space: Option<Option<&str>>,
+        said: Said<'_>,
     ) -> Result<Option<&'n Named>, String> {
         let mut found: Vec<&Named> = self.named.iter().filter(|named| self.may_refer_to(named)).collect();
-        if let Some(Some(space)) = space {
+        if let Said::Space(space) = said {
             let first = |named: &Named| named.previous.first().unwrap_or(&named.id).space().to_owned();
             let by_first: Vec<&Named> = found.iter().copied().filter(|named| first(named) == space).collect();
             let by_now = || found.iter().copied().filter(|named| named.id.space() == space).collect();
@@ -165,7 +177,7 @@ impl<'n> Search<'n> {
             found.retain(|named| named.has_affixes_of(self.referrer, false));
         }
         let same =
-            |a: &Named, b: &Named| a.id.name == b.id.name && (space.is_none() || a.id.namespace == b.id.namespace);
+            |a: &Named, b: &Named| a.id.name == b.id.name && (said == Said::Name || a.id.namespace == b.id.namespace);
         match found.as_slice() {
             [] => Ok(None),
             [first, rest @ ..] if rest.iter().all(|other| same(first, other)) => Ok(Some(first)),
@@ -178,7 +190,7 @@ impl<'n> Search<'n> {
         self.id.is_of_cluster()
             || other.id.is_of_cluster()
             || other.id.space() == self.id.space()
-            || self.binding.iter().any(|space| *space == other.id.namespace)
+            || self.binding.contains(&other.id.namespace)
     }
 
     fn is_near(&self, other: &Named) -> bool {

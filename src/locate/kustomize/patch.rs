@@ -26,28 +26,17 @@ struct Allowed {
 /// `patches`: each with a path or a text, and perhaps a target.
 pub(super) fn patches(builder: &mut Builder<'_>, layer: &Layer, all: &mut Vec<Resource>) -> Result<(), Refusal> {
     for entry in layer.list("patches")? {
-        let (path, text) = (layer::text(entry, "path")?, layer::text(entry, "patch")?);
-        let target = entry.some("target");
-        let patch = match (path, text) {
-            (Some(path), None) => file(builder, layer, path)?,
-            (None, Some(text)) => read(inline_docs(layer, text)?, &text.from)?,
-            _ => return Err(entry.from.broken("a patch has either a `path` or a `patch`")),
-        };
         let option = |key: &str| entry.at(&["options", key]).is_some_and(|tree| tree.text() == "true");
         let allowed = Allowed { name: option("allowNameChange"), kind: option("allowKindChange") };
-        match (patch, target) {
-            (Patch::Merge(patches), None) => {
-                patches.iter().try_for_each(|patch| by_name(builder, all, patch, allowed, &entry.from))?;
+        match (said(builder, layer, entry)?, entry.some("target")) {
+            (Patch::Merge(merges), None) => {
+                merges.iter().try_for_each(|one| by_name(builder, all, one, allowed, &entry.from))?;
             }
-            (Patch::Merge(patches), Some(target)) => {
-                let [patch] = patches.as_slice() else {
-                    if patches.is_empty() {
-                        continue;
-                    }
-                    return Err(entry.from.broken("several patches in one entry cannot have a target"));
-                };
-                by_target(all, patch, target, allowed)?;
-            }
+            (Patch::Merge(merges), Some(target)) => match merges.as_slice() {
+                [] => {}
+                [one] => by_target(all, one, target, allowed)?,
+                _ => return Err(entry.from.broken("several patches in one entry cannot have a target")),
+            },
             (Patch::Operations(_), None) => {
                 return Err(entry.from.broken("operations of RFC 6902 need a target"));
             }
@@ -61,6 +50,15 @@ pub(super) fn patches(builder: &mut Builder<'_>, layer: &Layer, all: &mut Vec<Re
         }
     }
     no_two(all, &layer.says.from)
+}
+
+/// What an entry patches with: the file at its path, or its text.
+fn said(builder: &mut Builder<'_>, layer: &Layer, entry: &Tree) -> Result<Patch, Refusal> {
+    match (layer::text(entry, "path")?, layer::text(entry, "patch")?) {
+        (Some(path), None) => file(builder, layer, path),
+        (None, Some(text)) => read(inline_docs(layer, text)?, &text.from),
+        _ => Err(entry.from.broken("a patch has either a `path` or a `patch`")),
+    }
 }
 
 /// `patchesStrategicMerge`: paths, or texts.
@@ -79,12 +77,7 @@ pub(super) fn strategic(builder: &mut Builder<'_>, layer: &Layer, all: &mut Vec<
 /// `patchesJson6902`: operations, after everything else.
 pub(super) fn operations(builder: &mut Builder<'_>, layer: &Layer, all: &mut [Resource]) -> Result<(), Refusal> {
     for entry in layer.list("patchesJson6902")? {
-        let patch = match (layer::text(entry, "path")?, layer::text(entry, "patch")?) {
-            (Some(path), None) => file(builder, layer, path)?,
-            (None, Some(text)) => read(inline_docs(layer, text)?, &text.from)?,
-            _ => return Err(entry.from.broken("a patch has either a `path` or a `patch`")),
-        };
-        let Patch::Operations(operations) = patch else {
+        let Patch::Operations(operations) = said(builder, layer, entry)? else {
             return Err(entry.from.broken("a list of operations was expected"));
         };
         let target = entry.some("target").filter(|target| target.some("name").is_some());

@@ -152,16 +152,13 @@ impl Site<'_> {
     /// Every place at which the change could be made, the one that sets the value now first.
     pub fn candidates(&self) -> Vec<Candidate> {
         let mut all = Vec::new();
-        match self.resource.tree.find(&self.change.path).filter(|tree| !tree.is_null()) {
-            Some(tree) => {
-                all.extend(self.first_name(tree));
-                all.push(self.last_writer(tree));
-                all.extend(self.layer().into_iter().flat_map(|layer| self.in_layer(&layer, Some(tree))));
-            }
-            None => {
-                all.push(self.beside());
-                all.extend(self.layer().into_iter().flat_map(|layer| self.in_layer(&layer, None)));
-            }
+        if let Some(tree) = self.resource.tree.find(&self.change.path).filter(|tree| !tree.is_null()) {
+            all.extend(self.first_name(tree));
+            all.push(self.last_writer(tree));
+            all.extend(self.layer().into_iter().flat_map(|layer| self.in_layer(&layer, Some(tree))));
+        } else {
+            all.push(self.beside());
+            all.extend(self.layer().into_iter().flat_map(|layer| self.in_layer(&layer, None)));
         }
         all
     }
@@ -188,15 +185,14 @@ impl Site<'_> {
         let first = renamed.next().map(Resource::first_id).filter(|id| id.name != *to)?;
         let place = matches!(tree.from.how, How::Written).then(|| Place::of(&tree.from)).flatten()?;
         let operation = Operation::Set { from: tree.value(), to: Value::from(first.name) };
-        self.operate(place, Some(tree.value()), operation.clone(), Some(operation))
+        self.operate(place, Some(tree.value()), &operation, Some(operation.clone()))
     }
 
     /// A value that stands in a document as it is.
     fn written(&self, from: &From, value: Value) -> Candidate {
         let lost = || format!("the place of `{}` was not found again", self.change.path);
         let place = Place::of(from).ok_or_else(lost)?;
-        let operation = self.change.operation.clone();
-        self.operate(place, Some(value), operation, None).ok_or_else(lost)?
+        self.operate(place, Some(value), &self.change.operation, None).ok_or_else(lost)?
     }
 
     /// `key=value` of a generator.
@@ -244,11 +240,11 @@ impl Site<'_> {
             new.clone()
         } else {
             let mut whole = Image::split(&said);
-            *[&mut whole.name, &mut whole.tag, &mut whole.digest][part] = new.clone();
+            [&mut whole.name, &mut whole.tag, &mut whole.digest][part].clone_from(new);
             whole.text()
         };
         let operation = Operation::Set { from: Value::from(said.as_str()), to: Value::from(text) };
-        self.operate(place, Some(Value::from(said)), operation.clone(), Some(operation)).ok_or_else(lost)?
+        self.operate(place, Some(Value::from(said)), &operation, Some(operation.clone())).ok_or_else(lost)?
     }
 
     /// An operation at a place: in a patch that is written inline, on the text.
@@ -256,14 +252,14 @@ impl Site<'_> {
         &self,
         place: Place,
         value: Option<Value>,
-        operation: Operation,
+        operation: &Operation,
         writes: Option<Operation>,
     ) -> Option<Candidate> {
         let Some((index, inner)) = place.inside.clone() else {
             return place.locate(self.files, value, writes).map(Ok);
         };
         let text = self.text_at(&place)?;
-        let edit = edit(&operation, &inner, value.is_some());
+        let edit = edit(operation, &inner, value.is_some());
         let new = match yaml::edit(&text, index, &[edit]) {
             Ok(new) => new,
             Err(refused) => return Some(Err(refused.to_string())),
@@ -301,14 +297,13 @@ impl Site<'_> {
             let mut place = Place::of(&tree.from).ok_or_else(missing)?;
             let end = end_of(&tree.from.doc, &tree.from.span);
             let extend = |path: FieldPath| rest.iter().cloned().fold(path, FieldPath::step);
-            match &mut place.inside {
-                Some((_, path)) => *path = extend(path.clone()),
-                None => {
-                    place.path = extend(place.path);
-                    place.span = end..end;
-                }
+            if let Some((_, path)) = &mut place.inside {
+                *path = extend(path.clone());
+            } else {
+                place.path = extend(place.path);
+                place.span = end..end;
             }
-            return self.operate(place, None, self.change.operation.clone(), None).ok_or_else(missing)?;
+            return self.operate(place, None, &self.change.operation, None).ok_or_else(missing)?;
         }
         Err(missing())
     }
@@ -399,7 +394,7 @@ impl Site<'_> {
             }
         };
         let writes = (operation != self.change.operation).then(|| operation.clone());
-        self.operate(place, value, operation, writes)
+        self.operate(place, value, &operation, writes)
     }
 
     /// The change in a patch that is merged: what goes away is written as null.
@@ -448,7 +443,7 @@ impl Site<'_> {
         let root = document.root.as_ref().ok_or_else(lost)?;
         let end = root.get(key).map_or_else(|| end_of_last(root), end_of_last);
         let (path, value) = match layer.says.some(key) {
-            Some(list) => (FieldPath::root().key(key).index(list.items().len()), item),
+            Some(there) => (FieldPath::root().key(key).index(there.items().len()), item),
             None => (FieldPath::root().key(key), Value::Array(vec![item])),
         };
         let place = Place { file: layer.path.as_str().into(), document: 0, path, span: end..end, inside: None };
@@ -470,20 +465,21 @@ impl Site<'_> {
         }
         let is_new = |link: &Link| link.file != place.file || link.line != place.line;
         if chain.last().is_none_or(is_new) {
-            chain.push(Link { file: place.file.clone(), line: place.line, what: self.what(place) });
+            chain.push(Link { file: place.file.clone(), line: place.line, what: what(place) });
         }
         chain
     }
+}
 
-    fn what(&self, place: &SourceLocation) -> String {
-        let is_layer = NAMES.iter().any(|name| place.file == *name || place.file.ends_with(&format!("/{name}")));
-        let first = place.path.steps().first();
-        match first {
-            Some(Step::Key(key)) if is_layer && place.value.is_some() => format!("`{key}` sets it"),
-            Some(Step::Key(key)) if is_layer => format!("`{key}` would set it"),
-            _ if place.value.is_none() => "where it would be set".to_owned(),
-            _ => "sets it".to_owned(),
-        }
+/// What a place does for the field.
+fn what(place: &SourceLocation) -> String {
+    let is_layer = NAMES.iter().any(|name| place.file == *name || place.file.ends_with(&format!("/{name}")));
+    let first = place.path.steps().first();
+    match first {
+        Some(Step::Key(key)) if is_layer && place.value.is_some() => format!("`{key}` sets it"),
+        Some(Step::Key(key)) if is_layer => format!("`{key}` would set it"),
+        _ if place.value.is_none() => "where it would be set".to_owned(),
+        _ => "sets it".to_owned(),
     }
 }
 

@@ -146,7 +146,9 @@ fn entries(layer: &Layer) -> BTreeSet<String> {
     let mut paths: BTreeSet<String> = build::taken(layer).into_iter().collect();
     let mut add = |text: &str| paths.extend(layer::within(&layer.folder, text).filter(|_| !text.contains('\n')));
     for key in ["patchesStrategicMerge", "configurations", "transformers", "generators", "validators", "crds"] {
-        items(key).iter().for_each(|tree| add(tree.text()));
+        for tree in items(key) {
+            add(tree.text());
+        }
     }
     for key in ["patches", "patchesJson6902", "replacements"] {
         items(key).iter().filter_map(|tree| tree.some("path")).for_each(|tree| add(tree.text()));
