@@ -78,6 +78,11 @@ pub fn folders(sources: &Sources) -> Vec<String> {
     build::folders(sources)
 }
 
+/// The folders whose kustomizations are applied: those that no other takes, and those that Flux or Argo CD are told of.
+pub fn roots(sources: &Sources) -> Vec<String> {
+    Roots::of(sources).roots.iter().map(|root| root.folder.clone()).collect()
+}
+
 /// Files that generators take, by what the kustomizations among some files say: they are no manifests, and are to be
 /// read besides.
 pub fn attachments(files: &BTreeMap<String, Arc<str>>) -> BTreeSet<String> {
@@ -186,7 +191,11 @@ impl<'s> Search<'s> {
                 let after = self.edited(change, &place).map_err(|why| blocked(Some(place.clone()), why))?;
                 let proof = prove::prove(&original, &after, &place.file, &self.roots, change, self.changes, &is_it);
                 place.rendered = proof.map_err(|why| blocked(Some(place.clone()), why))?;
-                place.chain = site.chain(&place);
+                let shared = match &why_not {
+                    Some(Declined::Blocked { why, .. }) => Some(why.as_str()),
+                    _ => None,
+                };
+                place.chain = site.chain(&place, shared);
                 Ok((place, after))
             });
             match tried {

@@ -450,8 +450,9 @@ impl Site<'_> {
         place.locate(self.files, None, Some(Operation::Add { value })).ok_or_else(lost)
     }
 
-    /// The way from the root to the place, and what was overwritten there.
-    pub fn chain(&self, place: &SourceLocation) -> Vec<Link> {
+    /// The way from the root to the place, and what was overwritten there; and where the value stands now, where the
+    /// place is another, with the reason for that.
+    pub fn chain(&self, place: &SourceLocation, why_not: Option<&str>) -> Vec<Link> {
         let object = &self.resource.tree.from;
         let mut chain = Vec::new();
         links(object.doc.route.as_ref(), &mut chain);
@@ -462,6 +463,10 @@ impl Site<'_> {
         let tree = self.resource.tree.find(&self.change.path);
         if let Some(tree) = tree {
             overwritten(tree.was.as_ref(), &mut chain);
+            let (file, line) = tree.from.line();
+            if let Some(why) = why_not.filter(|_| file != place.file || line != place.line) {
+                chain.push(Link { file, line, what: format!("sets it now, and stays: {why}") });
+            }
         }
         let is_new = |link: &Link| link.file != place.file || link.line != place.line;
         if chain.last().is_none_or(is_new) {
