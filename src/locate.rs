@@ -98,11 +98,20 @@ const OF_THE_CLUSTER: [&str; 4] = ["StorageClass", "PriorityClass", "RuntimeClas
 /// What the repository declares in a namespace: names and keys that a diagnosis may need. Of files that kustomizations
 /// take, what those render.
 pub fn declared_in(sources: &Sources, namespaces: &[&str], home: Option<&str>) -> Vec<Declared> {
-    let here = |declared: &&Declared| {
-        OF_THE_CLUSTER.contains(&declared.id.kind.as_str())
-            || namespaces.iter().any(|ns| manifest::lives_in(declared.id.namespace.as_deref(), Some(ns), home))
+    let of_cluster = |declared: &Declared| OF_THE_CLUSTER.contains(&declared.id.kind.as_str());
+    let is_here = |declared: &Declared| {
+        let own = declared.id.namespace.as_deref();
+        of_cluster(declared) || namespaces.iter().any(|ns| manifest::lives_in(own, Some(ns), home))
     };
     let roots = kustomize::Roots::of(sources);
     let plain = sources.files.iter().filter(|(path, _)| !roots.renders(path)).flat_map(|(_, file)| &file.objects);
-    plain.chain(roots.rendered()).filter(here).cloned().collect()
+    let mut all: Vec<Declared> = plain.filter(|declared| is_here(declared)).cloned().collect();
+    let of_root = |root: &kustomize::Root, declared: &Declared| {
+        let own = declared.id.namespace.as_deref();
+        of_cluster(declared) || namespaces.iter().any(|ns| root.lives_in(own, Some(ns), home))
+    };
+    all.extend(
+        roots.rendered().filter(|(root, declared)| of_root(root, declared)).map(|(_, declared)| declared.clone()),
+    );
+    all
 }

@@ -34,7 +34,7 @@ pub use self::build::Opaque;
 use self::files::Files;
 pub use self::layer::{Refusal, RefusalKind};
 pub(super) use self::place::edit;
-pub(super) use self::roots::Roots;
+pub(super) use self::roots::{Root, Roots};
 use super::manifest;
 use crate::case::{Change, Declined, ObjectRef, Operation, SourceLocation, Sources};
 use crate::yaml;
@@ -124,21 +124,22 @@ impl<'s> Search<'s> {
         self.roots.clone()
     }
 
-    fn is_it(id: &ObjectRef, change: &Change, home: Option<&str>) -> bool {
+    /// Whether an object that a root renders is the one that a change is for.
+    fn is_it(root: &Root, id: &ObjectRef, change: &Change, home: Option<&str>) -> bool {
         let live = &change.object;
         id.kind == live.kind
             && id.group == live.group
             && id.name == live.name
-            && manifest::lives_in(id.namespace.as_deref(), live.namespace.as_deref(), home)
+            && root.lives_in(id.namespace.as_deref(), live.namespace.as_deref(), home)
     }
 
     /// The place of a change of an object that a kustomization renders; `None` when none does.
     pub fn locate(&mut self, change: &Change) -> Option<Result<SourceLocation, Declined>> {
-        let is_it = |id: &ObjectRef| Self::is_it(id, change, self.home);
-        let renders =
-            |root: &&roots::Root| root.renders.as_ref().is_ok_and(|all| all.iter().any(|declared| is_it(&declared.id)));
+        let renders = |root: &&Root| {
+            root.renders.iter().flatten().any(|declared| Self::is_it(root, &declared.id, change, self.home))
+        };
         let roots = self.roots.clone();
-        let found: Vec<&roots::Root> = roots.roots.iter().filter(renders).collect();
+        let found: Vec<&Root> = roots.roots.iter().filter(renders).collect();
         match found.as_slice() {
             [] => None,
             [root] => Some(self.in_root(root, change)),
@@ -147,7 +148,7 @@ impl<'s> Search<'s> {
     }
 
     /// Several roots render the object: the place must be the same in all of them.
-    fn in_roots(&mut self, roots: &[&roots::Root], change: &Change) -> Result<SourceLocation, Declined> {
+    fn in_roots(&mut self, roots: &[&Root], change: &Change) -> Result<SourceLocation, Declined> {
         let before = self.files.clone();
         let mut places: Vec<SourceLocation> = Vec::new();
         for root in roots {
@@ -163,15 +164,16 @@ impl<'s> Search<'s> {
         Err(Declined::Ambiguous { what: format!("`{}` of {}", change.path, change.object), places })
     }
 
-    fn in_root(&mut self, root: &roots::Root, change: &Change) -> Result<SourceLocation, Declined> {
+    fn in_root(&mut self, root: &Root, change: &Change) -> Result<SourceLocation, Declined> {
         let blocked =
             |location: Option<SourceLocation>, why: String| Declined::Blocked { location: location.map(Box::new), why };
         let built = build::build(&self.files, &root.folder).map_err(|refusal| blocked(None, refusal.to_string()))?;
         let home = self.home;
-        let is_it = |id: &ObjectRef, change: &Change| Self::is_it(id, change, home);
+        let is_it = |root: &Root, id: &ObjectRef, change: &Change| Self::is_it(root, id, change, home);
         let mut named = built.resources.iter().filter(|resource| {
             let namespace = Some(resource.namespace());
-            is_it(&ObjectRef::new(resource.api_version(), resource.kind(), namespace, resource.name()), change)
+            let id = ObjectRef::new(resource.api_version(), resource.kind(), namespace, resource.name());
+            is_it(root, &id, change)
         });
         let Some(resource) = named.next() else {
             let detail = format!("{} no longer renders it", root.path);
@@ -183,6 +185,11 @@ impl<'s> Search<'s> {
         let first = candidates.first().and_then(|candidate| candidate.as_ref().ok());
         let now = resource.tree.find(&change.path).filter(|tree| !tree.is_null()).map(tree::Tree::value);
         if let Some(why) = disagreement(change, now.as_ref(), self.changes) {
+            return Err(blocked(first.cloned(), why));
+        }
+        let changes = root.appliers.iter().find_map(|applier| applier.changes.as_ref());
+        if let (None, Operation::Set { .. }, Some(changes)) = (&now, &change.operation, changes) {
+            let why = format!("`{}` is not set in what {} renders, and {changes}", change.path, root.path);
             return Err(blocked(first.cloned(), why));
         }
         let mut why_not: Option<Declined> = None;

@@ -20,8 +20,10 @@ use crate::yaml;
 const MAX_DEPTH: usize = 48;
 /// Kustomizations that one rendering reads, each as often as it is taken.
 const MAX_LAYERS: usize = 2_000;
-/// Values of all objects together.
-const MAX_NODES: usize = 2_000_000;
+/// Values of all objects of a layer together.
+const MAX_NODES: usize = 500_000;
+/// The same, of all layers: what one rendering costs.
+const MAX_WORK: usize = 5_000_000;
 
 /// Something that a rendering lacks: what stands on a server, or what a program would make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +55,7 @@ pub(super) struct Builder<'s> {
     reads: BTreeSet<String>,
     opaque: Vec<Opaque>,
     layers: usize,
-    nodes: usize,
+    work: usize,
     /// What a layer starts with.
     config: Arc<Config>,
     /// Documents of a file that is read again and again are parsed once.
@@ -67,7 +69,7 @@ pub(super) fn build(files: &Files<'_>, folder: &str) -> Result<Built, Refusal> {
         reads: BTreeSet::new(),
         opaque: Vec::new(),
         layers: 0,
-        nodes: 0,
+        work: 0,
         config: Config::built_in(),
         parsed: BTreeMap::new(),
     };
@@ -162,8 +164,9 @@ impl Builder<'_> {
             (all, config) = self.component(layer, entry, &above, (all, config))?;
         }
         self.transform(layer, &mut all, &config)?;
-        self.nodes = all.iter().map(|resource| resource.tree.size()).sum();
-        if self.nodes > MAX_NODES {
+        let nodes: usize = all.iter().map(|resource| resource.tree.size()).sum();
+        self.work += nodes;
+        if nodes > MAX_NODES || self.work > MAX_WORK {
             return Err(layer.says.from.unsupported("it renders more than is followed"));
         }
         Ok((all, config))

@@ -9,7 +9,7 @@ use super::roots::{Root, Roots};
 use crate::case::{Change, ObjectRef};
 
 /// Which objects a change is for, as a repository may call them.
-pub(super) type IsIt<'f> = &'f dyn Fn(&ObjectRef, &Change) -> bool;
+pub(super) type IsIt<'f> = &'f dyn Fn(&Root, &ObjectRef, &Change) -> bool;
 
 /// Shows that an edit of a file does what one of some changes asks, and nothing that none of them asks. Gives the
 /// kustomizations that were rendered for it.
@@ -54,7 +54,7 @@ fn in_root(
             return Err(format!("{path} would call {id} {renamed}"));
         }
         let (mut was, mut is) = (old.tree.value(), new.tree.value());
-        for one in all.iter().filter(|one| is_it(&id, one)) {
+        for one in all.iter().filter(|one| is_it(root, &id, one)) {
             done |= one == change && one.operation.holds(&is, &one.path);
             for value in [&mut was, &mut is] {
                 if !one.operation.holds(value, &one.path) {

@@ -11,6 +11,7 @@ use super::layer::{self, Layer, Refusal};
 use super::resource::Resource;
 use super::tree::Tree;
 use crate::case::{Declared, ObjectRef, Sources};
+use crate::locate::manifest;
 use crate::yaml;
 
 /// The kustomizations of a repository.
@@ -29,6 +30,8 @@ pub(in crate::locate) struct Root {
     pub renders: Result<Vec<Declared>, Refusal>,
     /// Every file that it reads, as far as is known.
     pub reads: BTreeSet<String>,
+    /// What applies it, if the repository says so.
+    pub appliers: Vec<Applier>,
 }
 
 impl Roots {
@@ -62,11 +65,17 @@ impl Roots {
             taken.insert(layer.path.clone());
             said.insert(folder, own);
         }
-        let applied = applied(sources);
-        let is_root =
-            |folder: &String| !components.contains(folder) && (!below.contains(folder) || applied.contains(folder));
-        let roots = build::folders(sources).into_iter().filter(is_root);
-        Self { roots: roots.map(|folder| Root::render(folder, &files, &said)).collect(), taken }
+        let mut appliers = appliers(sources);
+        let is_applied = |folder: &String| appliers.iter().any(|applier| applier.folder == *folder);
+        let is_root = |folder: &String| !components.contains(folder) && (!below.contains(folder) || is_applied(folder));
+        let folders: Vec<String> = build::folders(sources).into_iter().filter(is_root).collect();
+        let mut roots = Vec::new();
+        for folder in folders {
+            let (own, others) = appliers.into_iter().partition(|applier| applier.folder == folder);
+            appliers = others;
+            roots.push(Root { appliers: own, ..Root::render(folder, &files, &said) });
+        }
+        Self { roots, taken }
     }
 
     /// Whether a file is read by a kustomization, and not applied as it stands.
@@ -79,9 +88,9 @@ impl Roots {
         self.roots.iter().any(|root| root.renders.is_ok() && root.reads.contains(file))
     }
 
-    /// All that is rendered.
-    pub fn rendered(&self) -> impl Iterator<Item = &Declared> {
-        self.roots.iter().filter_map(|root| root.renders.as_ref().ok()).flatten()
+    /// All that is rendered, each with its root.
+    pub fn rendered(&self) -> impl Iterator<Item = (&Root, &Declared)> {
+        self.roots.iter().flat_map(|root| root.renders.iter().flatten().map(move |declared| (root, declared)))
     }
 
     /// The roots that read a file.
@@ -91,18 +100,26 @@ impl Roots {
 }
 
 impl Root {
+    /// Whether an object that it puts into a namespace, or into none, is one of a live namespace.
+    pub fn lives_in(&self, declared: Option<&str>, live: Option<&str>, home: Option<&str>) -> bool {
+        let moves = |applier: &Applier| {
+            live.is_some() && applier.space.as_deref() == live && (declared.is_none() || applier.moves_all)
+        };
+        manifest::lives_in(declared, live, home) || self.appliers.iter().any(moves)
+    }
+
     fn render(folder: String, files: &Files<'_>, said: &BTreeMap<String, BTreeSet<String>>) -> Self {
         let path = layer::NAMES.iter().map(|name| layer::join(&folder, name)).find(|path| files.has(path));
         let path = path.unwrap_or_default();
         match build::build(files, &folder) {
             Ok(built) => {
                 let declared = built.resources.iter().flat_map(|resource| declared(resource, files.sources));
-                Self { renders: Ok(declared.collect()), reads: built.reads, folder, path }
+                Self { renders: Ok(declared.collect()), reads: built.reads, folder, path, appliers: Vec::new() }
             }
             Err(refusal) => {
                 let mut reads = BTreeSet::from([path.clone()]);
                 closure(&folder, said, &mut reads);
-                Self { renders: Err(refusal), reads, folder, path }
+                Self { renders: Err(refusal), reads, folder, path, appliers: Vec::new() }
             }
         }
     }
@@ -162,9 +179,62 @@ fn entries(layer: &Layer) -> BTreeSet<String> {
     paths
 }
 
-/// Folders of this repository that objects of Flux and Argo CD apply.
-fn applied(sources: &Sources) -> BTreeSet<String> {
-    let mut folders = BTreeSet::new();
+/// An object of Flux or Argo CD that applies a folder of this repository.
+pub(in crate::locate) struct Applier {
+    folder: String,
+    /// The namespace that objects get which say none.
+    space: Option<String>,
+    /// Whether all others get it, too.
+    moves_all: bool,
+    /// What it changes by itself, as a reader finds it: "Kustomization flux-system/apps has `patches`".
+    pub changes: Option<String>,
+}
+
+impl Applier {
+    /// What an object says that it applies.
+    fn read(id: &ObjectRef, object: &Value) -> Vec<Self> {
+        let spec = &object["spec"];
+        let is_said = |value: &Value| match value {
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(map) => !map.is_empty(),
+            Value::String(text) => !text.is_empty(),
+            _ => false,
+        };
+        let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(ToOwned::to_owned);
+        let said = |of: &Value, keys: &[&str]| {
+            let key = keys.iter().find(|key| is_said(&of[**key]))?;
+            Some(format!("{id} has `{key}` of its own"))
+        };
+        let flux =
+            ["patches", "patchesStrategicMerge", "patchesJson6902", "images", "components", "namePrefix", "nameSuffix"];
+        if id.kind == "Kustomization" {
+            let folder = spec["path"].as_str().and_then(|path| layer::within("", path));
+            let space = text(&spec["targetNamespace"]);
+            let changes = said(spec, &flux).or_else(|| said(spec, &["postBuild"]));
+            return folder
+                .map(|folder| Self { folder, moves_all: space.is_some(), space, changes })
+                .into_iter()
+                .collect();
+        }
+        let sources = spec["sources"].as_array().map_or(std::slice::from_ref(&spec["source"]), Vec::as_slice);
+        let argo = ["patches", "images", "components", "namePrefix", "nameSuffix", "replicas", "commonLabels"];
+        let applied = sources.iter().filter_map(|source| {
+            let own = &source["kustomize"];
+            let space = text(&own["namespace"]);
+            Some(Self {
+                folder: layer::within("", source["path"].as_str()?)?,
+                moves_all: space.is_some(),
+                space: space.or_else(|| text(&spec["destination"]["namespace"])),
+                changes: said(own, &argo),
+            })
+        });
+        applied.collect()
+    }
+}
+
+/// What objects of Flux and Argo CD apply of this repository.
+fn appliers(sources: &Sources) -> Vec<Applier> {
+    let mut all = Vec::new();
     for file in sources.files.values() {
         for declared in &file.objects {
             let is_flux = declared.id.kind == "Kustomization" && declared.id.group == "kustomize.toolkit.fluxcd.io";
@@ -173,13 +243,10 @@ fn applied(sources: &Sources) -> BTreeSet<String> {
                 continue;
             }
             let Ok(document) = yaml::document(&file.text, declared.offset, declared.document) else { continue };
-            let Some(object) = document.value_at(&declared.root) else { continue };
-            let spec = &object["spec"];
-            let several = spec["sources"].as_array().into_iter().flatten();
-            let said =
-                [&spec["path"], &spec["source"]["path"]].into_iter().chain(several.map(|source| &source["path"]));
-            folders.extend(said.filter_map(Value::as_str).filter_map(|path| layer::within("", path)));
+            if let Some(object) = document.value_at(&declared.root) {
+                all.extend(Applier::read(&declared.id, &object));
+            }
         }
     }
-    folders
+    all
 }

@@ -342,3 +342,61 @@ fn an_alias_is_shared_and_a_patch_is_not() {
     let told = told(&sources, &[memory("64Mi")]);
     assert!(told.starts_with("prod/kustomization.yaml:2:22 patches\n"), "{told}");
 }
+
+#[test]
+fn the_namespace_may_be_given_by_flux_or_argo_cd() {
+    let flux = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: web, namespace: flux-system}\nspec:\n  path: ./apps/web\n  targetNamespace: prod\n";
+    let argo = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: web, namespace: argocd}\nspec:\n  source: {path: apps/web}\n  destination: {namespace: prod}\n";
+    for object in [flux, argo] {
+        let files = [
+            ("cluster/web.yaml", object),
+            ("apps/web/kustomization.yaml", "resources: [web.yaml]\n"),
+            ("apps/web/web.yaml", BASE),
+        ];
+        assert!(told(&sources(&files), &[memory("64Mi")]).starts_with("apps/web/web.yaml:17:23 "), "{object}");
+        assert!(told(&sources(&files[1..]), &[memory("64Mi")]).starts_with("not-in-git: "));
+    }
+}
+
+#[test]
+fn what_flux_patches_by_itself_is_not_taken_for_a_default() {
+    let flux = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: web, namespace: flux-system}\nspec:\n  path: ./prod\n  patches: [{patch: x}]\n";
+    let files = [
+        ("flux.yaml", flux),
+        ("prod/kustomization.yaml", "namespace: prod\nresources: [web.yaml]\n"),
+        ("prod/web.yaml", BASE),
+    ];
+    let told = told(&sources(&files), &[set(&MEMORY.replace("memory", "cpu"), json!("1"), json!("2"))]);
+    assert!(told.contains("Kustomization flux-system/web has `patches` of its own"), "{told}");
+}
+
+#[test]
+fn a_base_that_is_applied_by_itself_feeds_more_than_its_overlays() {
+    let argo = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: web}\nspec: {source: {path: base}, destination: {namespace: dev}}\n";
+    let files = [
+        ("argo.yaml", argo),
+        ("base/deployment.yaml", BASE),
+        ("base/kustomization.yaml", "resources: [deployment.yaml]\n"),
+        ("prod/kustomization.yaml", "resources: [../base]\nnamespace: prod\n"),
+    ];
+    assert!(told(&sources(&files), &[memory("64Mi")]).starts_with("prod/kustomization.yaml:2:16 patches\n"));
+}
+
+#[test]
+fn layers_without_end_cost_no_more_than_a_bound() {
+    // Each takes the one below twice: a thousand and twenty-four times in the end.
+    let mut files = vec![("l0/kustomization.yaml".to_owned(), "resources: [web.yaml]\n".to_owned())];
+    files.push(("l0/web.yaml".to_owned(), BASE.to_owned()));
+    for level in 1..14 {
+        for side in ["a", "b"] {
+            let text = format!("resources: [../../l{}]\nnamePrefix: {side}-\n", level - 1);
+            files.push((format!("l{level}/{side}/kustomization.yaml"), text));
+        }
+        files.push((format!("l{level}/kustomization.yaml"), "resources: [a, b]\n".to_owned()));
+    }
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let sources = sources(&files);
+    let Err(refusal) = super::render(&sources, "l13") else { panic!("it is not rendered") };
+    assert!(refusal.why.contains("more layers than are followed"), "{refusal}");
+    assert!(super::render(&sources, "l5").is_ok_and(|rendering| rendering.objects.len() == 32));
+}
