@@ -10,6 +10,9 @@
     reason = "a test is the edge: it reads files and starts the program that is compared with"
 )]
 
+#[path = "kustomize/random.rs"]
+mod random;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -224,6 +227,34 @@ fn what_is_rendered_is_what_kustomize_renders() {
         take(&repository.file_name().unwrap().to_string_lossy(), tally);
     }
     assert!(differ.is_empty(), "{} differ:\n{}", differ.len(), differ.join("\n"));
+}
+
+/// What no fixture thinks of: `KUBECURE_RANDOM` says how many.
+#[test]
+fn what_chance_puts_together_is_rendered_as_kustomize_renders_it() {
+    let Some(kubectl) = kubectl() else { return };
+    let count = std::env::var("KUBECURE_RANDOM").ok().and_then(|count| count.parse().ok()).unwrap_or(40);
+    let mut tally = Tally::default();
+    for seed in 1..=count {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in random::repository(seed) {
+            let at = folder.path().join(path);
+            std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+            std::fs::write(at, text).unwrap();
+        }
+        let before = tally.differ.len();
+        let sources = sources(folder.path());
+        // The deepest that kustomize renders shows most.
+        for of in ["overlay", "top"] {
+            tally.compare(&kubectl, folder.path(), &sources, of);
+        }
+        if tally.differ.len() > before {
+            tally.differ.push(format!("that was number {seed}"));
+        }
+    }
+    tally.told("by chance");
+    assert!(tally.differ.is_empty(), "{}", tally.differ.join("\n"));
+    assert!(tally.agree * 2 > tally.both_refuse, "most of them are refused by both: that shows nothing");
 }
 
 /// Every scalar of a value, with its path: items that have a name are named.

@@ -157,7 +157,7 @@ impl Way<'_> {
                     Some(field) if field.is_null() && is_list => field.data = Data::List(Vec::new()),
                     Some(_) => {}
                     None if creates => {
-                        at.put(name, Tree { data: empty, from: self.from.clone(), was: None });
+                        at.put(name, Tree::new(empty, self.from.clone()));
                     }
                     None => return Ok(()),
                 }

@@ -108,7 +108,7 @@ impl Generator<'_> {
             object.put("data", data);
         }
         if self.flag("immutable") {
-            object.put("immutable", Tree::scalar(Scalar { text: "true".to_owned(), plain: true }, from.clone()));
+            object.put("immutable", Tree::scalar(Scalar::plain("true"), from.clone()));
         }
         Ok(object)
     }

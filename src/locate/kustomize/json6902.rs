@@ -1,7 +1,7 @@
 //! Operations of RFC 6902 on an object, as the library that kustomize uses makes them.
 
 use super::layer::Refusal;
-use super::tree::{Data, From, How, Scalar, Tree};
+use super::tree::{Data, From, How, Scalar, Style, Tree};
 use crate::yaml;
 
 /// One operation.
@@ -59,10 +59,10 @@ fn pointer(text: &str) -> Vec<String> {
 fn worded(tree: &Tree) -> Tree {
     let mut tree = tree.clone();
     match &mut tree.data {
-        Data::Scalar(scalar) if scalar.plain => {
+        Data::Scalar(scalar) if scalar.style == Style::Plain => {
             let value = yaml::plain_scalar(&scalar.text);
             if !value.is_string() {
-                *scalar = Scalar { text: value.to_string(), plain: true };
+                *scalar = Scalar::plain(value.to_string());
             }
         }
         Data::Scalar(_) => {}
@@ -81,7 +81,7 @@ pub(super) fn apply(object: &mut Tree, operations: &[Operation]) -> Result<(), R
 
 impl Operation {
     fn apply(&self, object: &mut Tree) -> Result<(), String> {
-        let null = || Tree::scalar(Scalar { text: "null".to_owned(), plain: true }, self.at.clone());
+        let null = || Tree::scalar(Scalar::plain("null"), self.at.clone());
         let value = || self.value.clone().unwrap_or_else(null);
         match self.verb {
             Verb::Add => add(object, &self.path, value()),
@@ -155,6 +155,11 @@ fn add(object: &mut Tree, path: &[String], value: Tree) -> Result<(), String> {
 
 fn replace(object: &mut Tree, path: &[String], value: Tree) -> Result<(), String> {
     let (holder, last) = holder(object, path)?;
+    if matches!(holder.data, Data::Map(_)) {
+        // A key that is not there is no error to this library.
+        holder.put(last, value);
+        return Ok(());
+    }
     let old = child(holder, last)?;
     *old = value.after(old);
     Ok(())

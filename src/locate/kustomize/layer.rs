@@ -217,7 +217,9 @@ pub(super) fn text<'t>(says: &'t Tree, key: &str) -> Result<Option<&'t Tree>, Re
 /// The text of a scalar that Kubernetes reads as a string: `yes` is none.
 pub(super) fn typed(tree: &Tree) -> Option<&str> {
     match &tree.data {
-        super::tree::Data::Scalar(scalar) if !scalar.plain || yaml::plain_scalar(&scalar.text).is_string() => {
+        super::tree::Data::Scalar(scalar)
+            if scalar.style != super::tree::Style::Plain || yaml::plain_scalar(&scalar.text).is_string() =>
+        {
             Some(&scalar.text)
         }
         _ => None,

@@ -3,8 +3,10 @@
 //! Its ways are kept even where Kubernetes has others: what it prepends, what it drops, and that a list item with
 //! `$patch: replace` stays what it was.
 
+use std::collections::BTreeSet;
+
 use super::kinds::{Field, Shape};
-use super::tree::{Data, Scalar, Tree};
+use super::tree::{Data, From, Scalar, Tree};
 
 /// What a `$patch` says.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,7 +18,22 @@ enum Directive {
 
 /// The patched object; `None` when the patch deletes it.
 pub(super) fn merge(object: &Tree, patch: &Tree, shape: Shape) -> Result<Option<Tree>, String> {
-    both(Some(object), Some(patch), Field { shape, keys: None }).map(|merged| merged.tree)
+    let mut walk = Walk::default();
+    let merged = walk.both(Some(object), Some(patch), Field { shape, keys: None })?;
+    let mut tree = merged.tree;
+    for (shared, scalar, from) in &walk.written {
+        if let Some(tree) = &mut tree {
+            tree.spread(*shared, scalar, from);
+        }
+    }
+    Ok(tree)
+}
+
+/// A walk through both, in the order of keys.
+#[derive(Default)]
+struct Walk {
+    /// Scalars that stand in several places and were written: all of them are.
+    written: Vec<(u32, Scalar, From)>,
 }
 
 /// A merged value.
@@ -40,19 +57,199 @@ impl Merged {
     }
 }
 
-fn both(dest: Option<&Tree>, patch: Option<&Tree>, field: Field) -> Result<Merged, String> {
-    let first = [dest, patch].into_iter().flatten().find(|tree| !tree.is_null());
-    match first.map(|tree| &tree.data) {
-        None | Some(Data::Map(_)) => maps(dest, patch, field.shape),
-        Some(Data::List(_)) => lists(dest, patch, field),
-        Some(Data::Scalar(_)) => match (dest, patch) {
-            (Some(dest), Some(patch)) => {
-                same_kind(dest, patch)?;
-                Ok(Merged::patch(Some(patch.clone().after(dest))))
+impl Walk {
+    fn both(&mut self, dest: Option<&Tree>, patch: Option<&Tree>, field: Field) -> Result<Merged, String> {
+        let first = [dest, patch].into_iter().flatten().find(|tree| !tree.is_null());
+        match first.map(|tree| &tree.data) {
+            None | Some(Data::Map(_)) => self.maps(dest, patch, field.shape),
+            Some(Data::List(_)) => self.lists(dest, patch, field),
+            Some(Data::Scalar(_)) => self.scalars(dest, patch),
+        }
+    }
+
+    fn scalars(&mut self, dest: Option<&Tree>, patch: Option<&Tree>) -> Result<Merged, String> {
+        let (Some(old), Some(new)) = (dest, patch) else {
+            return Ok(match (dest, patch) {
+                (_, Some(new)) => Merged::patch(Some(new.clone())),
+                (dest, None) => dest.cloned().map_or_else(Merged::gone, Merged::dest),
+            });
+        };
+        same_kind(old, new)?;
+        let mut tree = new.clone().after(old);
+        if let (Data::Scalar(was), Data::Scalar(scalar), false) = (&old.data, &mut tree.data, new.is_null()) {
+            *scalar = scalar.clone().instead_of(was);
+            tree.shared = old.shared;
+            if old.shared > 0 {
+                self.written.push((old.shared, scalar.clone(), tree.from.clone()));
             }
-            (None, Some(patch)) => Ok(Merged::patch(Some(patch.clone()))),
-            (dest, None) => Ok(dest.cloned().map_or_else(Merged::gone, Merged::dest)),
-        },
+        }
+        Ok(Merged::patch(Some(tree)))
+    }
+
+    fn maps(&mut self, dest: Option<&Tree>, patch: Option<&Tree>, shape: Shape) -> Result<Merged, String> {
+        let field = Field { shape, keys: None };
+        let Some(old) = dest.filter(|dest| !dest.is_null()) else {
+            let Some(patch) = patch else {
+                // A null that is written out stays, one that is only left empty goes.
+                let null = dest.filter(|dest| !dest.text().is_empty()).cloned();
+                return Ok(Merged { keep_null: null.is_some(), tree: null, is_patch: false });
+            };
+            return self.settle(patch, field).map(Merged::patch);
+        };
+        if let Some(patch) = patch {
+            if patch.is_null() {
+                return Ok(Merged::gone());
+            }
+            same_kind(old, patch)?;
+            match directive(patch)? {
+                Directive::Delete => return Ok(Merged::gone()),
+                Directive::Replace => return self.settle(patch, field).map(Merged::patch),
+                Directive::Merge => {}
+            }
+        }
+        let mut merged = old.clone();
+        let said = patch.map_or(&[][..], Tree::entries).iter().filter(|(key, _)| key != "$patch");
+        let keys: BTreeSet<&String> = old.entries().iter().chain(said).map(|(key, _)| key).collect();
+        for key in keys {
+            let value = self.both(old.get(key), patch.and_then(|patch| patch.get(key)), shape.field(key))?;
+            put(&mut merged, key, value);
+        }
+        Ok(Merged::dest(merged))
+    }
+
+    /// A value that only the patch has: directives and nulls go.
+    fn settle(&mut self, patch: &Tree, field: Field) -> Result<Option<Tree>, String> {
+        match &patch.data {
+            Data::Scalar(_) => Ok(Some(patch.clone())),
+            Data::List(_) => {
+                let Some(keys) = field.keys else { return Ok(Some(patch.clone())) };
+                let mut own = patch.clone();
+                match list_directive(&mut own)? {
+                    Directive::Delete => Ok(None),
+                    _ => self.elements(own, News::Same, keys, field.shape).map(Some),
+                }
+            }
+            Data::Map(entries) => {
+                if directive(patch)? == Directive::Delete {
+                    return Ok(None);
+                }
+                let mut settled = patch.clone();
+                settled.remove("$patch");
+                for (key, value) in entries.iter().filter(|(key, _)| key != "$patch") {
+                    let value = if value.is_null() { None } else { self.settle(value, field.shape.field(key))? };
+                    put(&mut settled, key, Merged::patch(value));
+                }
+                Ok(Some(settled))
+            }
+        }
+    }
+
+    fn lists(&mut self, dest: Option<&Tree>, patch: Option<&Tree>, field: Field) -> Result<Merged, String> {
+        if let (Some(dest), Some(patch)) = (dest, patch) {
+            same_kind(dest, patch)?;
+        }
+        let Some(keys) = field.keys else {
+            return Ok(match (dest, patch) {
+                (Some(dest), None) => Merged::dest(dest.clone()),
+                (_, patch) => Merged::patch(patch.cloned()),
+            });
+        };
+        let old = dest.filter(|dest| !dest.is_null());
+        let mut patch = match (old, patch) {
+            (Some(old), None) => return self.elements(old.clone(), News::None, keys, field.shape).map(Merged::dest),
+            (_, Some(patch)) if !patch.is_null() => patch.clone(),
+            _ => return Ok(Merged::gone()),
+        };
+        // A directive in a list that the object does not have is only another item.
+        let Some(old) = old else {
+            return self.elements(patch, News::Same, keys, field.shape).map(|tree| Merged::patch(Some(tree)));
+        };
+        match list_directive(&mut patch)? {
+            Directive::Delete => Ok(Merged::gone()),
+            Directive::Replace => {
+                self.elements(patch, News::Same, keys, field.shape).map(|tree| Merged::patch(Some(tree)))
+            }
+            Directive::Merge => {
+                self.elements(old.clone(), News::Of(patch.items()), keys, field.shape).map(Merged::dest)
+            }
+        }
+    }
+
+    /// Merges the items of two lists that have the same keys. Those of the patch come first.
+    fn elements(&mut self, mut dest: Tree, news: News<'_>, keys: &[&str], shape: Shape) -> Result<Tree, String> {
+        let Data::List(olds) = &mut dest.data else { return Ok(dest) };
+        let primitive = keys.is_empty();
+        let mut all = match news {
+            News::Of(news) => values(&[news, &*olds], keys),
+            _ => values(&[&*olds], keys),
+        };
+        if keys.len() > 1 {
+            merge_values(&mut all);
+        }
+        let mut fresh = if let News::Of(news) = news { news.to_vec() } else { Vec::new() };
+        let mut added: Vec<Tree> = Vec::new();
+        let mut last: Vec<&str> = Vec::new();
+        let keys: &[&str] = if primitive { &[""] } else { keys };
+        for index in 0..all.len() {
+            let (keys, values) = valid(&all, &all[index], keys);
+            last.clone_from(&keys);
+            let (own, known) = valid(std::slice::from_ref(&values), &values, &keys);
+            let find = |items: &[Tree]| items.iter().position(|item| has(item, &own, &known));
+            let at = find(olds);
+            let field = Field { shape, keys: None };
+            let merged = match (news, at) {
+                (News::Same, Some(at)) => {
+                    let settled = self.settle(&olds[at], field)?;
+                    olds[at].remove("$patch");
+                    Merged { is_patch: false, ..Merged::patch(settled) }
+                }
+                (News::Same, None) => Merged::gone(),
+                _ => {
+                    let new = find(&fresh);
+                    let merged = self.both(at.map(|at| &olds[at]), new.map(|at| &fresh[at]), field)?;
+                    // A directive counts once: who comes to the item again finds it without.
+                    if let Some(at) = new {
+                        fresh[at].remove("$patch");
+                    }
+                    merged
+                }
+            };
+            let Some(mut tree) = merged.tree.filter(|tree| !tree.is_null() && !tree.is_empty_map()) else {
+                set_element(olds, &keys, &values, None);
+                continue;
+            };
+            complete(&mut tree, &keys, &values);
+            // What is merged is the object's own item, changed where it stands; what is replaced leaves it alone.
+            if let (Some(at), false) = (at, merged.is_patch && !primitive) {
+                olds[at] = tree.clone();
+            }
+            set_element(&mut added, &keys, &values, Some(&tree));
+        }
+        if !all.is_empty() {
+            append(&mut added, olds, &last);
+            *olds = added;
+        }
+        Ok(dest)
+    }
+}
+
+/// The items of a patch beside those of a list.
+#[derive(Clone, Copy)]
+enum News<'p> {
+    /// The patch says nothing of the list.
+    None,
+    /// The list is the patch's own.
+    Same,
+    Of(&'p [Tree]),
+}
+
+/// Writes the keys of an item that it does not say itself.
+fn complete(tree: &mut Tree, keys: &[&str], values: &[String]) {
+    for (key, value) in keys.iter().zip(values).filter(|(key, value)| !key.is_empty() && !value.is_empty()) {
+        if tree.get(key).is_none() {
+            let from = tree.from.clone();
+            tree.put(key, Tree::scalar(Scalar::plain(value.as_str()), from));
+        }
     }
 }
 
@@ -69,38 +266,6 @@ fn same_kind(dest: &Tree, patch: &Tree) -> Result<(), String> {
     }
 }
 
-fn maps(dest: Option<&Tree>, patch: Option<&Tree>, shape: Shape) -> Result<Merged, String> {
-    let Some(old) = dest.filter(|dest| !dest.is_null()) else {
-        let Some(patch) = patch else {
-            // A null that is written out stays, one that is only left empty goes.
-            let null = dest.filter(|dest| !dest.text().is_empty()).cloned();
-            return Ok(Merged { keep_null: null.is_some(), tree: null, is_patch: false });
-        };
-        return settle(patch, Field { shape, keys: None }).map(Merged::patch);
-    };
-    let Some(patch) = patch else { return settle_kept(old, shape).map(Merged::dest) };
-    if patch.is_null() {
-        return Ok(Merged::gone());
-    }
-    same_kind(old, patch)?;
-    match directive(patch)? {
-        Directive::Delete => return Ok(Merged::gone()),
-        Directive::Replace => return settle(patch, Field { shape, keys: None }).map(Merged::patch),
-        Directive::Merge => {}
-    }
-    let mut merged = old.clone();
-    let own = old.entries().iter().map(|(key, _)| key);
-    let new = patch.entries().iter().map(|(key, _)| key).filter(|key| old.get(key).is_none());
-    for key in own.chain(new).filter(|key| *key != "$patch") {
-        let value = both(old.get(key), patch.get(key), shape.field(key))?;
-        put(&mut merged, key, value);
-    }
-    if patch.get("$patch").is_some() {
-        merged.remove("$patch");
-    }
-    Ok(Merged::dest(merged))
-}
-
 /// Sets a field to what was merged, or clears it.
 fn put(map: &mut Tree, key: &str, merged: Merged) {
     match merged.tree {
@@ -113,39 +278,6 @@ fn put(map: &mut Tree, key: &str, merged: Merged) {
         }
         _ => {
             map.remove(key);
-        }
-    }
-}
-
-/// A map of the object that the patch does not speak of: it is walked all the same, and what is empty in it goes.
-fn settle_kept(old: &Tree, shape: Shape) -> Result<Tree, String> {
-    let mut kept = old.clone();
-    for (key, value) in old.entries() {
-        let merged = both(Some(value), None, shape.field(key))?;
-        put(&mut kept, key, merged);
-    }
-    Ok(kept)
-}
-
-/// A value that only the patch has: directives and nulls go.
-fn settle(patch: &Tree, field: Field) -> Result<Option<Tree>, String> {
-    match &patch.data {
-        Data::Scalar(_) => Ok(Some(patch.clone())),
-        Data::List(_) => match field.keys {
-            None => Ok(Some(patch.clone())),
-            Some(_) => lists(None, Some(patch), field).map(|merged| merged.tree),
-        },
-        Data::Map(entries) => {
-            if directive(patch)? == Directive::Delete {
-                return Ok(None);
-            }
-            let mut settled = patch.clone();
-            settled.remove("$patch");
-            for (key, value) in entries.iter().filter(|(key, _)| key != "$patch") {
-                let value = if value.is_null() { None } else { settle(value, field.shape.field(key))? };
-                put(&mut settled, key, Merged::patch(value));
-            }
-            Ok(Some(settled))
         }
     }
 }
@@ -177,88 +309,11 @@ fn list_directive(patch: &mut Tree) -> Result<Directive, String> {
     Ok(said)
 }
 
-fn lists(dest: Option<&Tree>, patch: Option<&Tree>, field: Field) -> Result<Merged, String> {
-    if let (Some(dest), Some(patch)) = (dest, patch) {
-        same_kind(dest, patch)?;
-    }
-    let Some(keys) = field.keys else {
-        return Ok(match (dest, patch) {
-            (Some(dest), None) => Merged::dest(dest.clone()),
-            (_, patch) => Merged::patch(patch.cloned()),
-        });
-    };
-    let old = dest.filter(|dest| !dest.is_null());
-    let Some(patch) = patch else {
-        return match old {
-            Some(old) => elements(old.clone(), None, keys, field.shape).map(Merged::dest),
-            None => Ok(Merged::gone()),
-        };
-    };
-    if patch.is_null() {
-        return Ok(Merged::gone());
-    }
-    let mut patch = patch.clone();
-    let Some(old) = old else {
-        let same = patch.clone();
-        return elements(patch, Some(&same), keys, field.shape).map(|tree| Merged::patch(Some(tree)));
-    };
-    match list_directive(&mut patch)? {
-        Directive::Delete => Ok(Merged::gone()),
-        Directive::Replace => {
-            let same = patch.clone();
-            elements(patch, Some(&same), keys, field.shape).map(|tree| Merged::patch(Some(tree)))
-        }
-        Directive::Merge => elements(old.clone(), Some(&patch), keys, field.shape).map(Merged::dest),
-    }
-}
-
-/// Merges the items of two lists that have the same keys. Those of the patch come first.
-fn elements(mut dest: Tree, patch: Option<&Tree>, keys: &[&str], shape: Shape) -> Result<Tree, String> {
-    let Data::List(olds) = &mut dest.data else { return Ok(dest) };
-    let news: &[Tree] = patch.map_or(&[], Tree::items);
-    let primitive = keys.is_empty();
-    let mut all = values(&[news, &*olds], keys);
-    if keys.len() > 1 {
-        merge_values(&mut all);
-    }
-    let mut added: Vec<Tree> = Vec::new();
-    let mut last: Vec<&str> = Vec::new();
-    let keys: &[&str] = if primitive { &[""] } else { keys };
-    for index in 0..all.len() {
-        let (keys, values) = valid(&all, &all[index], keys);
-        last.clone_from(&keys);
-        let (own, known) = valid(std::slice::from_ref(&values), &values, &keys);
-        let find = |items: &[Tree]| items.iter().position(|item| has(item, &own, &known));
-        let at = find(olds);
-        let merged = both(at.map(|at| &olds[at]), find(news).map(|at| &news[at]), Field { shape, keys: None })?;
-        let Some(mut tree) = merged.tree.filter(|tree| !tree.is_null() && !tree.is_empty_map()) else {
-            set_element(olds, &keys, &values, None);
-            continue;
-        };
-        for (key, value) in keys.iter().zip(&values).filter(|(key, value)| !key.is_empty() && !value.is_empty()) {
-            if tree.get(key).is_none() {
-                let from = tree.from.clone();
-                tree.put(key, Tree::scalar(Scalar { text: value.clone(), plain: true }, from));
-            }
-        }
-        // What is merged is the object's own item, changed where it stands; what is replaced leaves it alone.
-        if let (Some(at), false) = (at, merged.is_patch && !primitive) {
-            olds[at] = tree.clone();
-        }
-        set_element(&mut added, &keys, &values, Some(&tree));
-    }
-    if !all.is_empty() {
-        append(&mut added, olds, &last);
-        *olds = added;
-    }
-    Ok(dest)
-}
-
 /// The keys of every item, each once: of one list, then of the other.
 fn values(lists: &[&[Tree]], keys: &[&str]) -> Vec<Vec<String>> {
     let mut all: Vec<Vec<String>> = Vec::new();
     for item in lists.iter().copied().flatten() {
-        let of = |key: &&str| item.get(key).map(|value| value.text().to_owned()).filter(|text| !text.is_empty());
+        let of = |key: &&str| item.some(key).map(|value| value.text().to_owned()).filter(|text| !text.is_empty());
         let value: Vec<String> = if keys.is_empty() {
             vec![item.text().to_owned()]
         } else {

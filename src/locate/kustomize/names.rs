@@ -139,7 +139,7 @@ impl<'n> Search<'n> {
             match tree.get_mut(key) {
                 Some(own) if own.text() == text => {}
                 Some(own) => own.rewrite(text.to_owned(), from),
-                None => tree.put(key, Tree::scalar(Scalar { text: text.to_owned(), plain: true }, from)),
+                None => tree.put(key, Tree::scalar(Scalar::plain(text), from)),
             }
         };
         put("name", new);

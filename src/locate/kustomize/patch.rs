@@ -183,7 +183,7 @@ fn by_target(all: &mut Vec<Resource>, patch: &Resource, target: &Tree, allowed: 
             tidy(&mut patch.tree, "annotations");
             let version = resource.api_version().to_owned();
             if let Some(own) = patch.tree.get_mut("apiVersion") {
-                own.data = Data::Scalar(Scalar { text: version, plain: true });
+                own.data = Data::Scalar(Scalar::plain(version));
             }
             merge_into(&mut resource, &patch, allowed)?
         } else {
@@ -238,7 +238,9 @@ fn operate(resource: &mut Resource, operations: &[Operation]) -> Result<(), Refu
         let from = meta.from.clone();
         meta.put("annotations", Tree::map(from));
     }
-    json6902::apply(&mut resource.tree, operations)
+    json6902::apply(&mut resource.tree, operations)?;
+    resource.tree.restyle();
+    Ok(())
 }
 
 /// No two objects may end with one name.

@@ -221,7 +221,7 @@ impl Matcher<'_> {
             key => item.get(key).is_some_and(|own| pattern.is_match(own.text())),
         };
         if !items.iter().any(fits) && self.create {
-            let name = Tree::scalar(Scalar { text: value.to_owned(), plain: true }, from.clone());
+            let name = Tree::scalar(Scalar::plain(value), from.clone());
             if key.is_empty() {
                 items.push(name);
             } else {
@@ -237,14 +237,14 @@ impl Matcher<'_> {
     fn made(&self, rest: &[String]) -> Tree {
         let data = match rest.first() {
             None => match self.value.data {
-                Data::Scalar(_) => Data::Scalar(Scalar { text: String::new(), plain: true }),
+                Data::Scalar(_) => Data::Scalar(Scalar::plain("")),
                 Data::Map(_) => Data::Map(Vec::new()),
                 Data::List(_) => Data::List(Vec::new()),
             },
             Some(next) if item_step(next).is_some() || next.parse::<usize>().is_ok() => Data::List(Vec::new()),
             Some(_) => Data::Map(Vec::new()),
         };
-        Tree { data, from: self.value.from.clone(), was: None }
+        Tree::new(data, self.value.from.clone())
     }
 
     fn set(&self, field: &mut Tree) -> Result<(), String> {

@@ -83,6 +83,8 @@ pub(super) struct Resource {
     pub behavior: Behavior,
     /// Whether a generator made it.
     pub is_generated: bool,
+    /// The last number that was given to a scalar in several places: see [`Tree::shared`].
+    pub last_shared: u32,
 }
 
 impl Resource {
@@ -95,6 +97,7 @@ impl Resource {
             is_hashed: false,
             behavior: Behavior::Create,
             is_generated: false,
+            last_shared: 0,
         }
     }
 
@@ -157,7 +160,7 @@ impl Resource {
         let Some(meta) = self.tree.get_mut("metadata") else { return };
         match meta.get_mut(key) {
             Some(tree) => tree.rewrite(text.to_owned(), from),
-            None => meta.put(key, Tree::scalar(Scalar { text: text.to_owned(), plain: true }, from)),
+            None => meta.put(key, Tree::scalar(Scalar::plain(text), from)),
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn namespace(all: &mut [Resource], name: &Tree, specs: &[Spec]) -> Re
             if !matches!(tree.data, Data::Scalar(_)) {
                 return Err("a scalar was expected".to_owned());
             }
-            tree.write(Scalar::string(name.text()), name.from.clone());
+            tree.write_string(name.text(), name.from.clone());
             Ok(())
         };
         let own = Spec::any("metadata/namespace");
@@ -120,16 +120,31 @@ pub(super) fn set_pairs(all: &mut [Resource], pairs: &[(&str, &Tree)], specs: &[
     for resource in all {
         let id = resource.id();
         for (key, value) in pairs {
+            // What is made for this pair is one scalar in several places.
+            resource.last_shared += 1;
+            let shared = resource.last_shared;
             for spec in specs.iter().filter(|spec| spec.is_for(&id)) {
+                let mut written = Vec::new();
                 let mut set = |tree: &mut Tree| {
                     if !matches!(tree.data, Data::Map(_)) {
                         return Err("a map was expected".to_owned());
                     }
-                    tree.put(key, Tree::scalar(Scalar::string(value.text()), value.from.clone()));
+                    match tree.get_mut(key) {
+                        Some(own) => {
+                            own.write_string(value.text(), value.from.clone());
+                            written.extend((own.shared > 0).then_some(own.shared));
+                        }
+                        None => {
+                            let made = Tree::scalar(Scalar::string(value.text()), value.from.clone());
+                            tree.put(key, Tree { shared, ..made });
+                        }
+                    }
                     Ok(())
                 };
                 fields::apply(&mut resource.tree, spec, Make::Map, &value.from, &mut set)
                     .map_err(|why| value.from.broken(why))?;
+                let scalar = Scalar::string(value.text());
+                written.into_iter().for_each(|shared| resource.tree.spread(shared, &scalar, &value.from));
             }
         }
     }
@@ -145,7 +160,7 @@ pub(super) fn replicas(all: &mut [Resource], layer: &Layer, config: &Config, is_
         let count = match (count, entry.get("count")) {
             (Some(count), _) => count,
             (None, None) => {
-                zero = Tree::scalar(Scalar { text: "0".to_owned(), plain: true }, entry.from.clone());
+                zero = Tree::scalar(Scalar::plain("0"), entry.from.clone());
                 &zero
             }
             (None, Some(count)) => return Err(count.from.broken("`count` must be a number")),
@@ -159,8 +174,11 @@ pub(super) fn replicas(all: &mut [Resource], layer: &Layer, config: &Config, is_
                 found = true;
                 let mut set = |tree: &mut Tree| {
                     // A count in quotes stays in quotes.
-                    let plain = tree.text().is_empty() || matches!(&tree.data, Data::Scalar(old) if old.plain);
-                    tree.write(Scalar { text: count.text().to_owned(), plain }, count.from.clone());
+                    if tree.text().is_empty() {
+                        tree.write(Scalar::plain(count.text()), count.from.clone());
+                    } else {
+                        tree.rewrite(count.text().to_owned(), count.from.clone());
+                    }
                     Ok(())
                 };
                 if spec.is_for(&resource.id()) {

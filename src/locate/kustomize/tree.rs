@@ -86,6 +86,9 @@ pub(super) struct Tree {
     pub data: Data,
     pub from: From,
     pub was: Option<Arc<Was>>,
+    /// Of a scalar that a layer made in several fields of an object at once: which ones, by number; 0 for all others.
+    /// To kustomize they are one: who writes one of them later writes all.
+    pub shared: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -99,24 +102,58 @@ pub(super) enum Data {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Scalar {
     pub text: String,
-    /// Whether its type is read from its text. Else it is a string.
-    pub plain: bool,
+    pub style: Style,
+}
+
+/// How a scalar is read. Kustomize keeps quotes: a number that takes the place of a quoted text becomes a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Its type is read from its text.
+    Plain,
+    /// A string, without quotes of its own.
+    Text,
+    /// A string in quotes or in a block.
+    Quoted,
 }
 
 impl Scalar {
     pub fn string(text: impl Into<String>) -> Self {
-        Self { text: text.into(), plain: false }
+        Self { text: text.into(), style: Style::Text }
+    }
+
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), style: Style::Plain }
+    }
+
+    /// This one, in the place of another: what was in quotes stays in quotes.
+    pub fn instead_of(mut self, old: &Self) -> Self {
+        self.style = match (old.style, self.style) {
+            (Style::Quoted, _) => Style::Quoted,
+            (_, Style::Plain) => Style::Plain,
+            _ => Style::Text,
+        };
+        self
+    }
+
+    /// How it is written after its object has been made JSON and back.
+    fn restyled(&self) -> Self {
+        let style = match self.value() {
+            Value::String(text) if text.contains('\n') || !yaml::plain_scalar(&text).is_string() => Style::Quoted,
+            Value::String(_) => Style::Text,
+            _ => Style::Plain,
+        };
+        Self { text: self.text.clone(), style }
     }
 
     fn is_null(&self) -> bool {
-        self.plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+        self.style == Style::Plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }
 
     /// As kustomize prints it. It reads YAML 1.2 words: `yes` is a string to it, where Kubernetes sees a bool.
     pub fn value(&self) -> Value {
         const STRINGS: [&str; 16] =
             ["y", "Y", "n", "N", "yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF"];
-        if !self.plain || STRINGS.contains(&self.text.as_str()) {
+        if self.style != Style::Plain || STRINGS.contains(&self.text.as_str()) {
             return Value::from(self.text.as_str());
         }
         timestamp(&self.text).map_or_else(|| yaml::plain_scalar(&self.text), Value::from)
@@ -166,12 +203,16 @@ impl From {
 }
 
 impl Tree {
+    pub fn new(data: Data, from: From) -> Self {
+        Self { data, from, was: None, shared: 0 }
+    }
+
     pub fn scalar(scalar: Scalar, from: From) -> Self {
-        Self { data: Data::Scalar(scalar), from, was: None }
+        Self::new(Data::Scalar(scalar), from)
     }
 
     pub fn map(from: From) -> Self {
-        Self { data: Data::Map(Vec::new()), from, was: None }
+        Self::new(Data::Map(Vec::new()), from)
     }
 
     /// The place of a key that is no string, if there is one: kustomize cannot print such a map.
@@ -294,15 +335,44 @@ impl Tree {
         self
     }
 
-    /// Sets a scalar to a string.
+    /// Sets a scalar.
     pub fn write(&mut self, scalar: Scalar, from: From) {
-        *self = Self::scalar(scalar, from).after(self);
+        let shared = self.shared;
+        *self = Self { shared, ..Self::scalar(scalar, from).after(self) };
+    }
+
+    /// Sets a scalar to a string; what is in quotes stays in quotes.
+    pub fn write_string(&mut self, text: &str, from: From) {
+        let new = Scalar::string(text);
+        let new = if let Data::Scalar(old) = &self.data { new.instead_of(old) } else { new };
+        self.write(new, from);
+    }
+
+    /// Sets all scalars that are one.
+    pub fn spread(&mut self, shared: u32, scalar: &Scalar, from: &From) {
+        match &mut self.data {
+            Data::Scalar(own) if self.shared == shared && own != scalar => self.write(scalar.clone(), from.clone()),
+            Data::Scalar(_) => {}
+            Data::List(items) => items.iter_mut().for_each(|item| item.spread(shared, scalar, from)),
+            Data::Map(entries) => entries.iter_mut().for_each(|(_, value)| value.spread(shared, scalar, from)),
+        }
+    }
+
+    /// The object after it has been made JSON and back: nothing is shared, and what needs no quotes has none.
+    pub fn restyle(&mut self) {
+        self.shared = 0;
+        match &mut self.data {
+            Data::Scalar(scalar) => *scalar = scalar.restyled(),
+            Data::List(items) => items.iter_mut().for_each(Self::restyle),
+            Data::Map(entries) => entries.iter_mut().for_each(|(_, value)| value.restyle()),
+        }
     }
 
     /// Sets the text of a scalar, and leaves to it how that is read.
     pub fn rewrite(&mut self, text: String, from: From) {
-        let plain = matches!(&self.data, Data::Scalar(scalar) if scalar.plain);
-        self.write(Scalar { text, plain }, from);
+        let new = Scalar::plain(text);
+        let new = if let Data::Scalar(old) = &self.data { new.instead_of(old) } else { new };
+        self.write(new, from);
     }
 
     /// As kustomize gives it out.
@@ -355,7 +425,7 @@ impl<'d> Reading<'d> {
             yaml::Data::List(items, _) => Data::List(items.iter().map(|item| self.tree(item)).collect()),
             yaml::Data::Map(entries, _) => Data::Map(self.map(entries)),
         };
-        let tree = Tree { data, from, was: None };
+        let tree = Tree::new(data, from);
         if let Some(name) = &node.anchor {
             self.anchors.insert(name, tree.clone());
         }
@@ -397,9 +467,10 @@ impl<'d> Reading<'d> {
 }
 
 fn scalar(text: &str, style: ScalarStyle, tag: Option<&str>) -> Scalar {
-    let plain = match tag {
-        None => style == ScalarStyle::Plain,
-        Some(tag) => matches!(tag, "!!int" | "!!float" | "!!bool" | "!!null"),
+    let style = match (tag, style) {
+        (None, ScalarStyle::Plain) | (Some("!!int" | "!!float" | "!!bool" | "!!null"), _) => Style::Plain,
+        (_, ScalarStyle::Plain) => Style::Text,
+        _ => Style::Quoted,
     };
-    Scalar { text: text.to_owned(), plain }
+    Scalar { text: text.to_owned(), style }
 }
