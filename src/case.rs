@@ -3,10 +3,12 @@
 //! Plain data. Nothing here decides anything, and nothing here can be written to a wire:
 //! the terminal, the JSON interface and the forge have types of their own.
 
+mod change;
 mod delivery;
 mod evidence;
 mod lease;
 mod list;
+mod memo;
 mod objects;
 mod places;
 mod repo_url;
@@ -21,6 +23,7 @@ pub use evidence::{Evidence, Item, ItemSource, Log, LogKey};
 pub use jiff::Timestamp;
 pub use lease::Lease;
 pub use list::List;
+pub use memo::Memo;
 pub use objects::*;
 pub use repo_url::{BadUrl, RepoUrl, Scheme};
 pub use snapshot::Snapshot;
@@ -292,6 +295,8 @@ pub struct Sources {
     pub files: BTreeMap<String, SourceFile>,
     /// What was passed over, each with its reason.
     pub skipped: Vec<Gap>,
+    /// What a stage has found out about the files, and need not find out again.
+    pub memo: Memo,
 }
 
 /// One file of the repository.
@@ -347,6 +352,11 @@ pub struct SourceLocation {
     pub value: Option<serde_json::Value>,
     /// What led there, outermost first.
     pub chain: Vec<Link>,
+    /// What is done to the document at `path`, where that is not the change itself: a tag is set for an image, a text
+    /// for a patch that stands in it. See [`SourceLocation::operation`].
+    pub writes: Option<Operation>,
+    /// Kustomizations that were rendered with the edit and without: nothing but what is intended differs.
+    pub rendered: Vec<String>,
 }
 
 impl fmt::Display for SourceLocation {

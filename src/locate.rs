@@ -1,6 +1,6 @@
 //! A field in, the line of Git that sets it out: one place or none.
 
-mod layers;
+pub mod kustomize;
 mod manifest;
 
 use std::collections::BTreeMap;
@@ -11,15 +11,26 @@ use crate::yaml;
 
 /// The files of a repository in, its objects by place out.
 pub fn index(name: &str, commit: Option<String>, files: BTreeMap<String, Arc<str>>, skipped: Vec<Gap>) -> Sources {
-    let files = files.into_iter().map(|(path, text)| (path, read(text))).collect();
-    Sources { name: name.to_owned(), commit, files, skipped }
+    let files =
+        files.into_iter().map(|(path, text)| (read(&path, text), path)).map(|(file, path)| (path, file)).collect();
+    Sources { name: name.to_owned(), commit, files, skipped, ..Sources::default() }
 }
 
-fn read(text: Arc<str>) -> SourceFile {
+fn read(path: &str, text: Arc<str>) -> SourceFile {
+    if !is_yaml(path) {
+        return SourceFile { text, objects: Vec::new(), broken: None };
+    }
     match yaml::outline(&text) {
         Ok(outlines) => SourceFile { objects: outlines.into_iter().flat_map(declared).collect(), text, broken: None },
         Err(error) => SourceFile { text, objects: Vec::new(), broken: Some(error.to_string()) },
     }
+}
+
+/// Whether a file is read as YAML. What else is there is what generators take, and no manifest.
+fn is_yaml(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    name == "Kustomization" || ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 /// An ExternalSecret also stands for the Secret that it makes: its name and keys are what a workload refers to.
@@ -38,33 +49,69 @@ fn declared(outline: yaml::Outline) -> Vec<Declared> {
 }
 
 /// The place of every change, in the same order.
-pub fn locate_all(changes: &[Change], sources: &Sources, home: Option<&str>) -> Result<Vec<SourceLocation>, Declined> {
-    changes.iter().map(|change| locate(change, sources, home)).collect()
-}
-
-/// The place of one change.
 ///
 /// `home` is the namespace that policy speaks of when it names exactly one: where an object that says no namespace
 /// lives. Elsewhere such an object is one of `default`.
 ///
-/// Plain manifests are read here. Kustomize, Helm, Argo CD and Flux are layers above: each will be asked first whether
-/// it renders the object, and says which of its files sets the field.
-pub fn locate(change: &Change, sources: &Sources, home: Option<&str>) -> Result<SourceLocation, Declined> {
-    let place = manifest::locate(change, sources, home)?;
-    match layers::objection(&place.file, change, sources) {
-        Some(Declined::Blocked { why, .. }) => Err(Declined::Blocked { location: Some(Box::new(place)), why }),
-        _ => Ok(place),
+/// What a kustomization renders is asked first: of a rendered value it is known which file wrote it. Then plain
+/// manifests, without the files that kustomizations take: those are not applied as they stand.
+pub fn locate_all(changes: &[Change], sources: &Sources, home: Option<&str>) -> Result<Vec<SourceLocation>, Declined> {
+    let mut search = kustomize::Search::new(changes, sources, home);
+    changes.iter().map(|change| locate(change, &mut search, sources, home)).collect()
+}
+
+fn locate(
+    change: &Change,
+    search: &mut kustomize::Search<'_>,
+    sources: &Sources,
+    home: Option<&str>,
+) -> Result<SourceLocation, Declined> {
+    let roots = search.roots();
+    let plain = manifest::locate(change, sources, home, &|file| !roots.takes(file));
+    match (search.locate(change), plain) {
+        (None, Err(Declined::NotInGit { object, detail })) => {
+            Err(search.why_not(&object).unwrap_or(Declined::NotInGit { object, detail }))
+        }
+        (None, plain) => plain,
+        (Some(rendered), Err(Declined::NotInGit { .. })) => rendered,
+        (Some(rendered), plain) => {
+            let place = |found: Result<SourceLocation, Declined>| match found {
+                Ok(place) => vec![place],
+                Err(Declined::Ambiguous { places, .. }) => places,
+                Err(Declined::Blocked { location, .. }) => location.map(|place| *place).into_iter().collect(),
+                Err(_) => Vec::new(),
+            };
+            let places = [rendered, plain].into_iter().flat_map(place).collect();
+            Err(Declined::Ambiguous { what: format!("`{}` of {}", change.path, change.object), places })
+        }
     }
+}
+
+/// The edit of a document that makes a change true, at its place.
+pub fn edit_at(change: &Change, location: &SourceLocation) -> yaml::Edit {
+    kustomize::edit(location.operation(change), &location.path, location.value.is_some())
 }
 
 /// Kinds that belong to no namespace, and that a diagnosis may need all the same.
 const OF_THE_CLUSTER: [&str; 4] = ["StorageClass", "PriorityClass", "RuntimeClass", "IngressClass"];
 
-/// What the repository declares in a namespace: names and keys that a diagnosis may need.
+/// What the repository declares in a namespace: names and keys that a diagnosis may need. Of files that kustomizations
+/// take, what those render.
 pub fn declared_in(sources: &Sources, namespaces: &[&str], home: Option<&str>) -> Vec<Declared> {
-    let here = |declared: &&Declared| {
-        OF_THE_CLUSTER.contains(&declared.id.kind.as_str())
-            || namespaces.iter().any(|ns| manifest::lives_in(declared.id.namespace.as_deref(), Some(ns), home))
+    let of_cluster = |declared: &Declared| OF_THE_CLUSTER.contains(&declared.id.kind.as_str());
+    let is_here = |declared: &Declared| {
+        let own = declared.id.namespace.as_deref();
+        of_cluster(declared) || namespaces.iter().any(|ns| manifest::lives_in(own, Some(ns), home))
     };
-    sources.files.values().flat_map(|file| &file.objects).filter(here).cloned().collect()
+    let roots = kustomize::Roots::of(sources);
+    let plain = sources.files.iter().filter(|(path, _)| !roots.renders(path)).flat_map(|(_, file)| &file.objects);
+    let mut all: Vec<Declared> = plain.filter(|declared| is_here(declared)).cloned().collect();
+    let of_root = |root: &kustomize::Root, declared: &Declared| {
+        let own = declared.id.namespace.as_deref();
+        of_cluster(declared) || namespaces.iter().any(|ns| root.lives_in(own, Some(ns), home))
+    };
+    all.extend(
+        roots.rendered().filter(|(root, declared)| of_root(root, declared)).map(|(_, declared)| declared.clone()),
+    );
+    all
 }

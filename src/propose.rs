@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::case::{Change, Declined, Diagnosis, EditedFile, Incident, Operation, Proposal, SourceLocation, Sources};
-use crate::yaml::{self, Action, Edit, Step};
+use crate::case::{Declined, Diagnosis, EditedFile, Incident, Proposal, SourceLocation, Sources};
+use crate::locate::edit_at;
+use crate::yaml::{self, Edit};
 
 /// Edits the files at the places. Refuses whatever the YAML edit refuses.
 pub fn propose(
@@ -15,7 +16,7 @@ pub fn propose(
     let mut by_document: BTreeMap<(&str, usize), Vec<(&SourceLocation, Edit)>> = BTreeMap::new();
     for (change, location) in diagnosis.changes().iter().zip(locations) {
         let edits = by_document.entry((&location.file, location.document)).or_default();
-        edits.push((location, edit(change, location)));
+        edits.push((location, edit_at(change, location)));
     }
     let mut files: BTreeMap<&str, EditedFile> = BTreeMap::new();
     for ((path, document), edits) in by_document {
@@ -38,21 +39,4 @@ pub fn propose(
         files: files.into_values().collect(),
         base: sources.commit.clone(),
     })
-}
-
-fn edit(change: &Change, location: &SourceLocation) -> Edit {
-    let action = match &change.operation {
-        // Live, but not in the file: the API server's default, or a LimitRange's. It is written for the first time.
-        Operation::Set { to, .. } if location.value.is_none() => Action::Add(to.clone()),
-        Operation::Set { to, .. } => Action::Set(to.clone()),
-        // An item of a list goes to its end.
-        Operation::Add { value } => match location.path.split_last() {
-            Some((list, Step::Named { .. } | Step::Index(_))) => {
-                return Edit { path: list, action: Action::Append(value.clone()) };
-            }
-            _ => Action::Add(value.clone()),
-        },
-        Operation::Remove { .. } => Action::Remove,
-    };
-    Edit { path: location.path.clone(), action }
 }

@@ -11,6 +11,7 @@ mod validate;
 use std::collections::BTreeSet;
 
 use crate::case::{Checks, Cure, Evidence, FailureId, History, Proposal, Reason, Ruling, Timestamp, Verdict};
+use crate::diagnose::near::listed;
 use policy::Policy;
 
 /// What the gates look at.
@@ -90,6 +91,10 @@ pub fn review(
             passed.extend(gate.passed.map(ToOwned::to_owned));
         }
         reasons.extend(objections.into_iter().map(|o| Reason { gate: gate.name, ruling: o.ruling, text: o.text }));
+    }
+    let rendered: BTreeSet<&str> = proposal.locations.iter().flat_map(|l| &l.rendered).map(String::as_str).collect();
+    if !rendered.is_empty() {
+        passed.push(format!("rendered before and after: nothing else differs in what {} gives", listed(rendered)));
     }
     passed.extend(checks.passed.iter().cloned());
     let ruling = reasons.iter().map(|r| r.ruling).max().unwrap_or(Ruling::Allow);

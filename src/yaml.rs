@@ -23,6 +23,7 @@ pub use outline::{Outline, outline};
 pub use path::{FieldPath, PathError, Step};
 pub use read::{Data, Document, Entry, Layout, Node, ScalarStyle, document, documents};
 pub use refused::{Reason, Refused};
+pub use scalar::plain as plain_scalar;
 pub use tape::Unreadable;
 
 /// Line and column of a byte, both from 1, the column in characters.

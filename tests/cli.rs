@@ -358,6 +358,54 @@ fn the_branch_holds_one_commit_whose_only_change_is_the_line() {
     assert_eq!(text, stateful_set("web", "shop").replace("64Mi", "128Mi"));
 }
 
+/// The cure of a workload that an overlay makes: the forge, the changed files and the text of the overlay's kustomization.
+fn cured_overlay(folder: &Path, overlay: &[(&str, &str)]) -> (Vec<String>, BTreeMap<String, String>) {
+    let world = small_world(folder);
+    std::fs::remove_file(world.1.join("web.yaml")).unwrap();
+    let base = stateful_set("web", "shop").replace("  namespace: shop\n", "");
+    let staging = ("staging/kustomization.yaml", "namespace: staging\nresources: [../base]\n");
+    let base = [("base/web.yaml", base.as_str()), ("base/kustomization.yaml", "resources: [web.yaml]\n"), staging];
+    for (path, text) in base.iter().chain(overlay) {
+        write(&world.1.join(path), text);
+    }
+    let forge = folder.join("forge");
+    let opened = json(&mut cure(&world, &forge));
+    let branch = opened["published"][0]["branch"].as_str().unwrap_or_else(|| panic!("{opened:#}"));
+    let repo = git2::Repository::open_bare(forge.join("repo.git")).unwrap();
+    let commit = repo.find_branch(branch, git2::BranchType::Local).unwrap().get().peel_to_commit().unwrap();
+    let tree = commit.tree().unwrap();
+    let parent = commit.parent(0).unwrap().tree().unwrap();
+    let diff = repo.diff_tree_to_tree(Some(&parent), Some(&tree), None).unwrap();
+    let changed: Vec<String> =
+        diff.deltas().map(|delta| delta.new_file().path().unwrap().display().to_string()).collect();
+    let text = |path: &String| {
+        let entry = tree.get_path(Path::new(path)).unwrap();
+        (path.clone(), String::from_utf8(repo.find_blob(entry.id()).unwrap().content().to_owned()).unwrap())
+    };
+    let texts = changed.iter().map(text).collect();
+    (changed, texts)
+}
+
+#[test]
+fn a_cure_of_what_an_overlay_makes_edits_the_overlay_and_not_the_base() {
+    let folder = tempfile::tempdir().unwrap();
+    let patch = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: web}\nspec:\n  template:\n    spec:\n      containers:\n        - name: app\n          resources: {limits: {memory: 64Mi}} # ours\n";
+    let overlay = [
+        ("shop/kustomization.yaml", "namespace: shop\nresources: [../base]\npatches: [{path: small.yaml}]\n"),
+        ("shop/small.yaml", patch),
+    ];
+    let (changed, texts) = cured_overlay(folder.path(), &overlay);
+    assert_eq!(changed, ["shop/small.yaml"]);
+    assert_eq!(texts["shop/small.yaml"], patch.replace("64Mi", "128Mi"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let layer = "# The shop's own.\nnamespace: shop\nresources: [../base]\n";
+    let (changed, texts) = cured_overlay(folder.path(), &[("shop/kustomization.yaml", layer)]);
+    assert_eq!(changed, ["shop/kustomization.yaml"]);
+    let added = texts["shop/kustomization.yaml"].strip_prefix(layer).unwrap();
+    assert!(added.starts_with("patches:\n  - patch: |-\n") && added.ends_with("memory: 128Mi\n"), "{added}");
+}
+
 #[test]
 fn a_dry_run_writes_nothing_and_no_forge_is_an_error() {
     let folder = tempfile::tempdir().unwrap();

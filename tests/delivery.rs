@@ -56,6 +56,8 @@ fn checkout() -> (Proposal, Verdict, Evidence) {
         column: 18,
         value: Some(image("v2.1.O")),
         chain: Vec::new(),
+        writes: None,
+        rendered: Vec::new(),
     };
     let cure = Cure::Revert { changes: vec![change], help: "back to v2.1.0".to_owned(), revision: "1".to_owned() };
     let diagnosis = Diagnosis {

@@ -1,6 +1,7 @@
 //! A folder in, its manifests out, as they lie there.
 //!
-//! Read are files that end in `.yaml`, `.yml` or `.json`, and everything under `.kubecure/`. Not entered are `.git`,
+//! Read are files that end in `.yaml`, `.yml` or `.json`, those called `Kustomization`, what generators of kustomize
+//! take, and everything under `.kubecure/`. Not entered are `.git`,
 //! `node_modules` and `.terraform`, wherever they stand. A symlink is never followed: where it leads to a place in
 //! the folder, the file is read there; where it leads out, it is none of ours.
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 
 use crate::case::Gap;
+use crate::locate::kustomize;
 
 /// A manifest larger than this is not read.
 pub const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -37,29 +39,43 @@ pub struct RawFiles {
 pub fn read(root: &Path) -> Result<RawFiles> {
     let listing = list(root)?;
     let mut raw = RawFiles { skipped: listing.skipped, ..RawFiles::default() };
-    for entry in listing.entries {
-        match entry.kind {
-            Kind::File { .. } if !is_manifest(&entry.path) => {}
-            Kind::File { .. } => match read_text(&entry.at) {
-                Ok(text) => {
-                    raw.files.insert(entry.path, text);
-                }
-                Err(why) => raw.skipped.push(Gap { what: entry.path, why }),
-            },
-            Kind::Link { target } => {
-                let why = link_reason(&entry.path, &target.to_string_lossy());
-                raw.skipped.push(Gap { what: entry.path, why });
-            }
-        }
+    let (manifests, others): (Vec<Entry>, Vec<Entry>) = listing
+        .entries
+        .into_iter()
+        .partition(|entry| is_manifest(&entry.path) || matches!(entry.kind, Kind::Link { .. }));
+    for entry in manifests {
+        raw.take(entry);
+    }
+    let wanted = kustomize::attachments(&raw.files);
+    for entry in others.into_iter().filter(|entry| wanted.contains(&entry.path)) {
+        raw.take(entry);
     }
     raw.skipped.sort();
     Ok(raw)
 }
 
+impl RawFiles {
+    fn take(&mut self, entry: Entry) {
+        let read = match entry.kind {
+            Kind::File { .. } => read_text(&entry.at),
+            Kind::Link { target } => Err(link_reason(&entry.path, &target.to_string_lossy())),
+        };
+        match read {
+            Ok(text) => {
+                self.files.insert(entry.path, text);
+            }
+            Err(why) => self.skipped.push(Gap { what: entry.path, why }),
+        }
+    }
+}
+
 /// Whether a path is one that is read.
 pub(super) fn is_manifest(path: &str) -> bool {
-    let extension = Path::new(path).extension().and_then(|e| e.to_str()).unwrap_or_default();
-    ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known)) || is_policy(path)
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let extension = Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or_default();
+    name == "Kustomization"
+        || ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+        || is_policy(path)
 }
 
 /// Whether a path lies in the policy folder.

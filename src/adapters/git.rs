@@ -16,6 +16,7 @@ use git2::{ErrorCode, FileMode, ObjectType, Oid, Repository, RepositoryOpenFlags
 
 use super::folder::{self, RawFiles};
 use crate::case::Gap;
+use crate::locate::kustomize;
 
 pub use marks::Marks;
 pub use seed::{Origin, seed};
@@ -182,6 +183,13 @@ impl Repo {
                 && let Ok(policy) = self.folder(&tree, folder::POLICY_FOLDER)
             {
                 walk.tree(&policy, folder::POLICY_FOLDER, 1)?;
+            }
+        }
+        for path in kustomize::attachments(&walk.raw.files) {
+            let entry = tree.get_path(Path::new(&path)).ok().filter(|entry| entry.kind() == Some(ObjectType::Blob));
+            match entry {
+                Some(entry) if entry.filemode() != i32::from(FileMode::Link) => walk.file(&entry, path)?,
+                _ => {}
             }
         }
         walk.raw.skipped.sort();

@@ -13,8 +13,15 @@ const NOT_MANIFESTS: [&str; 3] = [".kubecure/", ".github/", ".gitea/"];
 /// A file and the object in it.
 type Place<'s> = (&'s str, &'s SourceFile, &'s Declared);
 
-pub(super) fn locate(change: &Change, sources: &Sources, home: Option<&str>) -> Result<SourceLocation, Declined> {
-    let places = declarations(&change.object, sources, home);
+/// `is_plain` says of a file that it is applied as it stands.
+pub(super) fn locate(
+    change: &Change,
+    sources: &Sources,
+    home: Option<&str>,
+    is_plain: &dyn Fn(&str) -> bool,
+) -> Result<SourceLocation, Declined> {
+    let mut places = declarations(&change.object, sources, home);
+    places.retain(|(path, ..)| is_plain(path));
     match places.as_slice() {
         [] => Err(not_in_git(&change.object, sources)),
         [place] => in_file(change, *place),
@@ -87,6 +94,11 @@ fn not_in_git(object: &ObjectRef, sources: &Sources) -> Declined {
 fn document((path, file, declared): Place<'_>) -> Result<Document, Declined> {
     yaml::document(&file.text, declared.offset, declared.document)
         .map_err(|error| Declined::Blocked { location: None, why: format!("{path} cannot be read: {error}") })
+}
+
+/// The places of an object in files that are not applied as they stand.
+pub(super) fn heads(object: &ObjectRef, sources: &Sources, home: Option<&str>) -> Vec<SourceLocation> {
+    declarations(object, sources, home).into_iter().filter_map(|place| head(place).ok()).collect()
 }
 
 /// The place of the object itself.
@@ -190,12 +202,14 @@ fn location(
         column,
         value,
         chain,
+        writes: None,
+        rendered: Vec::new(),
     }
 }
 
 /// Whether the live value is the one that the file says. The API server writes quantities in its own way (`0.5` as
 /// `500m`) and numbers as text.
-fn same(live: &Value, file: &Value) -> bool {
+pub(super) fn same(live: &Value, file: &Value) -> bool {
     let scalar = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -245,7 +259,7 @@ mod tests {
     fn a_field_is_found_with_its_bytes() {
         let sources = sources(&[("a.yaml", WEB)]);
         let change = set("spec.template.spec.containers[name=app].resources.limits.cpu", json!("500m"), json!("1"));
-        let place = locate(&change, &sources, None).unwrap();
+        let place = locate(&change, &sources, None, &|_| true).unwrap();
         assert_eq!((place.line, place.column), (10, 27));
         assert_eq!(&WEB[place.span], "0.5");
     }
@@ -254,7 +268,7 @@ mod tests {
     fn two_declarations_are_ambiguous_and_both_are_named() {
         let sources = sources(&[("a.yaml", WEB), ("old/b.yaml", WEB)]);
         let change = set("spec.template.spec.containers[name=app].resources.limits.cpu", json!("500m"), json!("1"));
-        let Err(Declined::Ambiguous { places, .. }) = locate(&change, &sources, None) else { panic!() };
+        let Err(Declined::Ambiguous { places, .. }) = locate(&change, &sources, None, &|_| true) else { panic!() };
         assert_eq!(places.iter().map(|p| p.file.as_str()).collect::<Vec<_>>(), ["a.yaml", "old/b.yaml"]);
     }
 
@@ -262,7 +276,7 @@ mod tests {
     fn a_value_that_the_cluster_does_not_run_is_not_edited() {
         let sources = sources(&[("a.yaml", WEB)]);
         let change = set("spec.template.spec.containers[name=app].resources.limits.cpu", json!("2"), json!("1"));
-        assert!(matches!(locate(&change, &sources, None), Err(Declined::Blocked { .. })));
+        assert!(matches!(locate(&change, &sources, None, &|_| true), Err(Declined::Blocked { .. })));
     }
 
     #[test]
@@ -270,8 +284,8 @@ mod tests {
         let list = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: apps/v1\n  kind: Deployment\n  metadata: {name: web}\n  spec: {paused: true}\n";
         let sources = sources(&[("a.yaml", list)]);
         let change = set("spec.paused", json!(true), json!(false));
-        assert!(matches!(locate(&change, &sources, None), Err(Declined::NotInGit { .. })));
-        let place = locate(&change, &sources, Some("shop")).unwrap();
+        assert!(matches!(locate(&change, &sources, None, &|_| true), Err(Declined::NotInGit { .. })));
+        let place = locate(&change, &sources, Some("shop"), &|_| true).unwrap();
         assert_eq!(place.path.to_string(), "items[0].spec.paused");
     }
 
@@ -279,7 +293,7 @@ mod tests {
     fn a_template_of_a_chart_is_no_manifest() {
         let sources = sources(&[("chart/Chart.yaml", "name: web\n"), ("chart/templates/web.yaml", WEB)]);
         let change = set("spec.template.spec.containers[name=app].resources.limits.cpu", json!("500m"), json!("1"));
-        assert!(matches!(locate(&change, &sources, None), Err(Declined::NotInGit { .. })));
+        assert!(matches!(locate(&change, &sources, None, &|_| true), Err(Declined::NotInGit { .. })));
     }
 
     #[test]
@@ -291,7 +305,10 @@ mod tests {
             path: path.parse().unwrap(),
             operation: Operation::Add { value: json!("1") },
         };
-        assert!(locate(&add("spec.template.spec.containers[name=app].resources.requests.cpu"), &sources, None).is_ok());
-        assert!(locate(&add("spec.template.spec.containers[name=other].image"), &sources, None).is_err());
+        assert!(
+            locate(&add("spec.template.spec.containers[name=app].resources.requests.cpu"), &sources, None, &|_| true)
+                .is_ok()
+        );
+        assert!(locate(&add("spec.template.spec.containers[name=other].image"), &sources, None, &|_| true).is_err());
     }
 }

@@ -8,8 +8,9 @@ use crate::diagnose::image::Image;
 use crate::quantity::Quantity;
 use crate::yaml::{FieldPath, Step};
 
-/// More changed lines than this are not a small edit.
-const MOST_LINES: usize = 12;
+/// More changed lines than this are not a small edit. A patch that an overlay gets for the first time says in a dozen lines
+/// where its field stands.
+const MOST_LINES: usize = 20;
 
 /// Files that KubeCure never edits: its own policy, and what runs when a repository changes.
 const PROTECTED_FILES: [&str; 14] = [

@@ -109,6 +109,8 @@ fn location(text: &str, needle: &str, path: &str) -> SourceLocation {
         line: text[..at].lines().count(),
         column: 23,
         value: Some(json!("64Mi")),
+        writes: None,
+        rendered: Vec::new(),
         chain: vec![Link {
             file: "apps/web/deployment.yaml".to_owned(),
             line: 1,

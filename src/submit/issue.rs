@@ -337,6 +337,8 @@ mod tests {
             column: 1,
             value: None,
             chain: Vec::new(),
+            writes: None,
+            rendered: Vec::new(),
         };
         let reason = crate::case::Reason { gate: "policy", ruling: crate::case::Ruling::Deny, text: "no".to_owned() };
         for (declined, said) in [

@@ -228,7 +228,7 @@ impl<'n> Reading<'n> {
         let mut map = Map::new();
         let mut merged = Vec::new();
         for entry in entries {
-            if is_merge(&entry.key) {
+            if entry.is_merge() {
                 match self.value(&entry.value) {
                     Value::Array(all) => merged.extend(all),
                     one => merged.push(one),
@@ -252,9 +252,12 @@ impl<'n> Reading<'n> {
     }
 }
 
-/// Whether a key is the merge key: `<<` without quotes.
-fn is_merge(key: &Node) -> bool {
-    key.tag.is_none() && matches!(&key.data, Data::Scalar { value, style: ScalarStyle::Plain } if value == "<<")
+impl Entry {
+    /// Whether its key is the merge key: `<<` without quotes.
+    pub fn is_merge(&self) -> bool {
+        let is_arrow = |data: &Data| matches!(data, Data::Scalar { value, style: ScalarStyle::Plain } if value == "<<");
+        self.key.tag.is_none() && is_arrow(&self.key.data)
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub(super) fn read(text: &str, style: ScalarStyle, tag: Option<&str>) -> Value {
 }
 
 /// What a plain scalar means to Kubernetes.
-fn plain(text: &str) -> Value {
+pub fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "y" | "Y" => Value::Bool(true),

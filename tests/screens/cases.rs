@@ -93,6 +93,8 @@ pub fn at(file: &str, text: &str, span: std::ops::Range<usize>, path: &str) -> S
         column: before[line_start..].chars().count() + 1,
         value: None,
         chain: vec![Link { file: file.to_owned(), line: 1, what: "manifest".to_owned() }],
+        writes: None,
+        rendered: Vec::new(),
         span,
     }
 }
