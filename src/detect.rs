@@ -76,6 +76,12 @@ pub fn detect(snapshot: &Snapshot) -> Vec<Incident> {
     group(claims.findings.into_iter().map(|finding| held_by_node(finding, snapshot, &not_ready)).collect())
 }
 
+/// Namespaces that are being deleted: what fails there on its way out needs no cure.
+fn going(snapshot: &Snapshot) -> BTreeSet<&str> {
+    let namespaces = snapshot.named.iter().filter(|n| n.id.kind == "Namespace");
+    namespaces.filter(|n| n.metadata.deletion_timestamp.is_some()).map(|n| n.id.name.as_str()).collect()
+}
+
 /// A finding whose pods all sit on a node that is not ready is the node's, not the workload's.
 fn held_by_node(mut finding: Finding, snapshot: &Snapshot, not_ready: &HashSet<&str>) -> Finding {
     let node_of = |id: &ObjectRef| snapshot.pod(id.namespace.as_deref(), &id.name)?.spec.node_name.as_deref();

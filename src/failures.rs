@@ -35,6 +35,7 @@ pub mod probe_failing;
 pub mod evicted;
 pub mod unschedulable;
 pub mod crash_loop;
+pub mod node_not_ready;
 pub mod quota_exceeded;
 pub mod replica_create_failed;
 pub mod pvc_pending;
@@ -58,6 +59,7 @@ pub const ALL: &[&dyn Failure] = &[
     &evicted::Evicted,
     &unschedulable::Unschedulable,
     &crash_loop::CrashLoop,
+    &node_not_ready::NodeNotReady,
     &quota_exceeded::QuotaExceeded,
     &replica_create_failed::ReplicaCreateFailed,
     &pvc_pending::PvcPending,

@@ -49,6 +49,7 @@ pub const KNOWN_FAILURES: &[&str] = &[
     "service-no-endpoints",
     "ingress-backend",
     "rollout-stuck",
+    "node-not-ready",
 ];
 
 /// Every policy of one repository at one commit, the built-in default, and the settings beside them.
