@@ -73,11 +73,13 @@ pub fn detect(snapshot: &Snapshot) -> Vec<Incident> {
     }
     let not_ready = snapshot.nodes.iter().filter(|node| !node.is_ready());
     let not_ready: HashSet<&str> = not_ready.map(|node| node.metadata.name.as_str()).collect();
+    let going = going(snapshot);
+    claims.findings.retain(|f| f.workload.namespace.as_deref().is_none_or(|namespace| !going.contains(namespace)));
     group(claims.findings.into_iter().map(|finding| held_by_node(finding, snapshot, &not_ready)).collect())
 }
 
 /// Namespaces that are being deleted: what fails there on its way out needs no cure.
-fn going(snapshot: &Snapshot) -> BTreeSet<&str> {
+fn going(snapshot: &Snapshot) -> HashSet<&str> {
     let namespaces = snapshot.named.iter().filter(|n| n.id.kind == "Namespace");
     namespaces.filter(|n| n.metadata.deletion_timestamp.is_some()).map(|n| n.id.name.as_str()).collect()
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::case::{Diagnosis, Evidence, FailureId, Finding, Node, ObjectRef, Pod, Shared, Snapshot};
-use crate::detect::{Claims, count, pod_ref};
+use crate::case::{Diagnosis, Evidence, FailureId, Finding, Node, ObjectRef, Pod, Shared};
+use crate::detect::{Claims, Look, count, pod_ref};
 use crate::failures::Failure;
 use crate::review::policy::Policy;
 
@@ -21,13 +21,13 @@ impl Failure for NodeNotReady {
         include_str!("node_not_ready.md")
     }
 
-    fn detect(&self, snapshot: &Snapshot, claims: &Claims) -> Vec<Finding> {
-        let silent = snapshot.nodes.iter().filter(|node| !node.is_ready());
+    fn detect(&self, look: &Look<'_>, claims: &Claims) -> Vec<Finding> {
+        let silent = look.nodes.iter().filter(|node| !node.is_ready());
         let silent: BTreeMap<&str, &Node> = silent.map(|node| (node.metadata.name.as_str(), node)).collect();
         if silent.is_empty() {
             return Vec::new();
         }
-        let unclaimed = snapshot.pods_by_workload().filter(|(workload, _)| !claims.workload(workload));
+        let unclaimed = look.pods_by_workload().filter(|(workload, _)| !claims.workload(workload));
         unclaimed.filter_map(|(workload, pods)| finding(workload, &pods, &silent)).collect()
     }
 

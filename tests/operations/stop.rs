@@ -44,9 +44,12 @@ fn a_loop_that_hangs_ends_in_time_as_well() {
     let mut running = Running::start(&config, temp.path(), "a", &namespace.0, &[]);
     until("it is ready", || running.page("/readyz").starts_with("HTTP/1.1 200"));
     // Who opens a pipe that nobody writes to waits for ever, as on a disk that is away.
-    let pipe = temp.path().join("forge/repo.git/config");
-    std::fs::remove_file(&pipe).unwrap();
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let git = temp.path().join("forge/repo.git");
+    let head = std::fs::read_to_string(git.join("HEAD")).unwrap();
+    for file in [head.trim().trim_start_matches("ref: "), "HEAD"] {
+        let _ = std::fs::remove_file(git.join(file));
+        assert!(Command::new("mkfifo").arg(git.join(file)).status().unwrap().success());
+    }
     let age = |page: &str, of: &str| {
         let age = page.lines().find_map(|line| line.strip_prefix(of)?.strip_prefix("_age_seconds "));
         age.map_or(0.0, |age| age.parse::<f64>().unwrap())
