@@ -42,8 +42,9 @@ impl Failure for NodeNotReady {
 fn finding(workload: &ObjectRef, pods: &[&Pod], silent: &BTreeMap<&str, &Node>) -> Option<Finding> {
     let mut waiting: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
     for pod in pods.iter().copied().filter(|pod| is_not_ready(pod)) {
-        let node = pod.spec.node_name.as_deref().filter(|node| silent.contains_key(node));
-        node.into_iter().for_each(|node| waiting.entry(node).or_default().push(pod));
+        if let Some(node) = pod.spec.node_name.as_deref().filter(|node| silent.contains_key(node)) {
+            waiting.entry(node).or_default().push(pod);
+        }
     }
     let (node, hit) = waiting.into_iter().max_by_key(|(_, pods)| pods.len())?;
     let since = silent[node].status.conditions.iter().find(|c| c.r#type == "Ready");

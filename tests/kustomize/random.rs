@@ -77,7 +77,7 @@ fn container(dice: &mut Dice, map: &mut Map<String, Value>) {
     });
     dice.maybe(map, "volumeMounts", |dice| {
         items(dice, "mountPath", &["/a", "/b"], |dice, map| {
-            dice.maybe(map, "name", |dice| json!(dice.pick(&["v", "w"])))
+            dice.maybe(map, "name", |dice| json!(dice.pick(&["v", "w"])));
         })
     });
     dice.maybe(map, "resources", |dice| json!({"limits": {"memory": dice.pick(&["1Gi", "2Gi"])}}));
@@ -97,7 +97,7 @@ fn pod(dice: &mut Dice) -> Value {
     dice.maybe(&mut spec, "tolerations", |dice| items(dice, "key", &["k", "l"], |_, _| {}));
     dice.maybe(&mut spec, "hostAliases", |dice| {
         items(dice, "ip", &["10.0.0.1", "10.0.0.2"], |dice, map| {
-            dice.maybe(map, "hostnames", |dice| json!(dice.some(&["h", "i"])))
+            dice.maybe(map, "hostnames", |dice| json!(dice.some(&["h", "i"])));
         })
     });
     dice.maybe(&mut spec, "topologySpreadConstraints", |dice| {
@@ -172,7 +172,9 @@ fn spoil(dice: &mut Dice, value: &mut Value, depth: usize) {
             }
         }
         Value::Array(items) => {
-            items.iter_mut().for_each(|item| spoil(dice, item, depth + 1));
+            for item in items.iter_mut() {
+                spoil(dice, item, depth + 1);
+            }
             if items.iter().all(Value::is_object) && dice.one_in(14) {
                 items.push(json!({"$patch": dice.pick(&["delete", "replace", "merge"])}));
             }

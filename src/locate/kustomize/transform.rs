@@ -129,22 +129,21 @@ pub(super) fn set_pairs(all: &mut [Resource], pairs: &[(&str, &Tree)], specs: &[
                     if !matches!(tree.data, Data::Map(_)) {
                         return Err("a map was expected".to_owned());
                     }
-                    match tree.get_mut(key) {
-                        Some(own) => {
-                            own.write_string(value.text(), value.from.clone());
-                            written.extend((own.shared > 0).then_some(own.shared));
-                        }
-                        None => {
-                            let made = Tree::scalar(Scalar::string(value.text()), value.from.clone());
-                            tree.put(key, Tree { shared, ..made });
-                        }
+                    if let Some(own) = tree.get_mut(key) {
+                        own.write_string(value.text(), value.from.clone());
+                        written.extend((own.shared > 0).then_some(own.shared));
+                    } else {
+                        let made = Tree::scalar(Scalar::string(value.text()), value.from.clone());
+                        tree.put(key, Tree { shared, ..made });
                     }
                     Ok(())
                 };
                 fields::apply(&mut resource.tree, spec, Make::Map, &value.from, &mut set)
                     .map_err(|why| value.from.broken(why))?;
                 let scalar = Scalar::string(value.text());
-                written.into_iter().for_each(|shared| resource.tree.spread(shared, &scalar, &value.from));
+                for shared in written {
+                    resource.tree.spread(shared, &scalar, &value.from);
+                }
             }
         }
     }
