@@ -77,7 +77,7 @@ fn container(dice: &mut Dice, map: &mut Map<String, Value>) {
     });
     dice.maybe(map, "volumeMounts", |dice| {
         items(dice, "mountPath", &["/a", "/b"], |dice, map| {
-            dice.maybe(map, "name", |dice| json!(dice.pick(&["v", "w"])))
+            dice.maybe(map, "name", |dice| json!(dice.pick(&["v", "w"])));
         })
     });
     dice.maybe(map, "resources", |dice| json!({"limits": {"memory": dice.pick(&["1Gi", "2Gi"])}}));
@@ -97,7 +97,7 @@ fn pod(dice: &mut Dice) -> Value {
     dice.maybe(&mut spec, "tolerations", |dice| items(dice, "key", &["k", "l"], |_, _| {}));
     dice.maybe(&mut spec, "hostAliases", |dice| {
         items(dice, "ip", &["10.0.0.1", "10.0.0.2"], |dice, map| {
-            dice.maybe(map, "hostnames", |dice| json!(dice.some(&["h", "i"])))
+            dice.maybe(map, "hostnames", |dice| json!(dice.some(&["h", "i"])));
         })
     });
     dice.maybe(&mut spec, "topologySpreadConstraints", |dice| {

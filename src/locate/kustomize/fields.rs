@@ -1,7 +1,7 @@
 //! Where in objects a layer writes: kustomize's own list, and what a repository adds to it.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::resource::Id;
 use super::tree::{Data, From, Scalar, Tree};
@@ -215,6 +215,11 @@ const WEBHOOKS: &str = "admissionregistration.k8s.io";
 impl Config {
     /// What kustomize writes without being told.
     pub fn built_in() -> Arc<Self> {
+        static BUILT_IN: LazyLock<Arc<Config>> = LazyLock::new(Config::make_built_in);
+        BUILT_IN.clone()
+    }
+
+    fn make_built_in() -> Arc<Self> {
         let labels = metadata_labels();
         let mut common = selectors();
         common.extend(labels.iter().cloned());
