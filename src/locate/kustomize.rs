@@ -24,6 +24,7 @@ mod roots;
 mod tests;
 mod transform;
 mod tree;
+mod vars;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

@@ -172,7 +172,9 @@ fn spoil(dice: &mut Dice, value: &mut Value, depth: usize) {
             }
         }
         Value::Array(items) => {
-            items.iter_mut().for_each(|item| spoil(dice, item, depth + 1));
+            for item in items.iter_mut() {
+                spoil(dice, item, depth + 1);
+            }
             if items.iter().all(Value::is_object) && dice.one_in(14) {
                 items.push(json!({"$patch": dice.pick(&["delete", "replace", "merge"])}));
             }
