@@ -318,6 +318,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_generator_takes_is_read_and_its_neighbours_are_not() {
+        let kustomization = b"configMapGenerator:\n  - name: a\n    files: [app.conf, key=../shared/b.txt, logo.png]\n    envs: [.env]\nsecretGenerator: [{name: s, env: ../secret.env}]\n";
+        let dir = folder(&[
+            ("app/kustomization.yaml", kustomization),
+            ("app/app.conf", b"x"),
+            ("app/other.conf", b"x"),
+            ("app/.env", b"A=1\n"),
+            ("app/logo.png", &[0xff, 0xd8]),
+            ("shared/b.txt", b"b"),
+            ("secret.env", b"P=q\n"),
+            ("base/Kustomization", b"resources: []\n"),
+        ]);
+        let raw = read(dir.path()).unwrap();
+        let read: Vec<&str> = raw.files.keys().map(String::as_str).collect();
+        assert_eq!(
+            read,
+            ["app/.env", "app/app.conf", "app/kustomization.yaml", "base/Kustomization", "secret.env", "shared/b.txt"]
+        );
+        assert_eq!(skipped(&raw), ["app/logo.png: not UTF-8, at byte 0"]);
+    }
+
+    #[test]
     fn what_is_too_large_or_not_text_is_named() {
         let large = vec![b' '; usize::try_from(MAX_FILE).unwrap() + 1];
         let dir = folder(&[("large.yaml", &large), ("latin.yaml", b"a: \xe9\n"), ("ok.yaml", b"a: 1\n")]);

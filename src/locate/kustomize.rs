@@ -24,14 +24,16 @@ mod roots;
 mod tests;
 mod transform;
 mod tree;
+mod vars;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 pub use self::build::Opaque;
-use self::files::Files;
+use self::files::{Files, Renderings};
 pub use self::layer::{Refusal, RefusalKind};
 pub(super) use self::place::edit;
 pub(super) use self::roots::{Root, Roots};
@@ -113,11 +115,17 @@ pub(super) struct Search<'s> {
     home: Option<&'s str>,
     roots: Arc<Roots>,
     files: Files<'s>,
+    /// What roots render before anything is edited.
+    before: Rc<Renderings<'s>>,
+    /// What they render as it is edited so far.
+    now: Rc<Renderings<'s>>,
 }
 
 impl<'s> Search<'s> {
     pub fn new(changes: &'s [Change], sources: &'s Sources, home: Option<&'s str>) -> Self {
-        Self { changes, home, roots: Roots::of(sources), files: Files::of(sources) }
+        let before = Rc::new(Renderings::of(Files::of(sources)));
+        let (files, now) = (Files::of(sources), before.clone());
+        Self { changes, home, roots: Roots::of(sources), files, before, now }
     }
 
     pub fn roots(&self) -> Arc<Roots> {
@@ -149,10 +157,10 @@ impl<'s> Search<'s> {
 
     /// Several roots render the object: the place must be the same in all of them.
     fn in_roots(&mut self, roots: &[&Root], change: &Change) -> Result<SourceLocation, Declined> {
-        let before = self.files.clone();
+        let before = (self.files.clone(), self.now.clone());
         let mut places: Vec<SourceLocation> = Vec::new();
         for root in roots {
-            self.files = before.clone();
+            (self.files, self.now) = before.clone();
             places.push(self.in_root(root, change)?);
         }
         let same =
@@ -160,14 +168,15 @@ impl<'s> Search<'s> {
         if places.iter().all(|place| same(place, &places[0])) {
             return Ok(places.remove(0));
         }
-        self.files = before;
+        (self.files, self.now) = before;
         Err(Declined::Ambiguous { what: format!("`{}` of {}", change.path, change.object), places })
     }
 
     fn in_root(&mut self, root: &Root, change: &Change) -> Result<SourceLocation, Declined> {
         let blocked =
             |location: Option<SourceLocation>, why: String| Declined::Blocked { location: location.map(Box::new), why };
-        let built = build::build(&self.files, &root.folder).map_err(|refusal| blocked(None, refusal.to_string()))?;
+        let built = self.now.get(&root.folder);
+        let built = (*built).as_ref().map_err(|refusal| blocked(None, refusal.to_string()))?;
         let home = self.home;
         let is_it = |root: &Root, id: &ObjectRef, change: &Change| Self::is_it(root, id, change, home);
         let mut named = built.resources.iter().filter(|resource| {
@@ -179,7 +188,6 @@ impl<'s> Search<'s> {
             let detail = format!("{} no longer renders it", root.path);
             return Err(Declined::NotInGit { object: change.object.clone(), detail });
         };
-        let original = Files::of(self.files.sources);
         let site = place::Site { files: &self.files, roots: &self.roots, resource, all: &built.resources, change };
         let candidates = site.candidates();
         let first = candidates.first().and_then(|candidate| candidate.as_ref().ok());
@@ -196,18 +204,19 @@ impl<'s> Search<'s> {
         for candidate in candidates {
             let tried = candidate.map_err(|why| blocked(None, why)).and_then(|mut place| {
                 let after = self.edited(change, &place).map_err(|why| blocked(Some(place.clone()), why))?;
-                let proof = prove::prove(&original, &after, &place.file, &self.roots, change, self.changes, &is_it);
+                let then = Rc::new(Renderings::of(after.clone()));
+                let proof = prove::prove(&self.before, &then, &place.file, &self.roots, change, self.changes, &is_it);
                 place.rendered = proof.map_err(|why| blocked(Some(place.clone()), why))?;
                 let shared = match &why_not {
                     Some(Declined::Blocked { why, .. }) => Some(why.as_str()),
                     _ => None,
                 };
                 place.chain = site.chain(&place, shared);
-                Ok((place, after))
+                Ok((place, after, then))
             });
             match tried {
-                Ok((place, after)) => {
-                    self.files = after;
+                Ok((place, after, then)) => {
+                    (self.files, self.now) = (after, then);
                     return Ok(place);
                 }
                 Err(why) => why_not = why_not.or(Some(why)),

@@ -64,6 +64,15 @@ fn a_commit_is_read_like_a_folder() {
 }
 
 #[test]
+fn what_a_generator_takes_is_read_from_a_commit_like_from_a_folder() {
+    let says = "configMapGenerator: [{name: a, files: [app.conf, ../up.txt, ../../out.txt, gone.txt]}]\n";
+    let files = [("app/kustomization.yaml", says), ("app/app.conf", "x"), ("app/b.conf", "x"), ("up.txt", "u")];
+    let (_dir, repo) = seeded(&files);
+    let raw = repo.manifests(None, "").unwrap();
+    assert_eq!(raw.files.keys().collect::<Vec<_>>(), ["app/app.conf", "app/kustomization.yaml", "up.txt"]);
+}
+
+#[test]
 fn links_submodules_and_large_files_of_a_commit_are_named() {
     let (_dir, repo) = seeded(&[("a.yaml", "a: 1\n")]);
     let parent = repo.inner.find_commit(repo.tip("main").unwrap().unwrap()).unwrap();

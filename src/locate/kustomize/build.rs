@@ -12,6 +12,7 @@ use super::layer::{self, Layer, Refusal, RefusalKind, is_remote, within};
 use super::resource::Resource;
 use super::transform::{self, End};
 use super::tree::{Data, Doc, From, How, Route, Tree};
+use super::vars::{self, Var};
 use super::{generate, images, names, patch, replace};
 use crate::case::Sources;
 use crate::yaml;
@@ -55,6 +56,7 @@ pub(super) struct Builder<'s> {
     reads: BTreeSet<String>,
     opaque: Vec<Opaque>,
     layers: usize,
+    vars: Vec<Var>,
     work: usize,
     /// What a layer starts with.
     config: Arc<Config>,
@@ -69,6 +71,7 @@ pub(super) fn build(files: &Files<'_>, folder: &str) -> Result<Built, Refusal> {
         reads: BTreeSet::new(),
         opaque: Vec::new(),
         layers: 0,
+        vars: Vec::new(),
         work: 0,
         config: Config::built_in(),
         parsed: BTreeMap::new(),
@@ -90,6 +93,7 @@ pub(super) fn build(files: &Files<'_>, folder: &str) -> Result<Built, Refusal> {
         resource.set_meta("name", &name, from);
     }
     names::fix(&mut resources, &config)?;
+    vars::resolve(&mut resources, &builder.vars, &config.var_reference, builder.is_partial())?;
     resources.retain(|resource| !is_local(resource));
     for resource in &mut resources {
         super::resource::tidy(&mut resource.tree, "annotations");
@@ -164,6 +168,7 @@ impl Builder<'_> {
             (all, config) = self.component(layer, entry, &above, (all, config))?;
         }
         self.transform(layer, &mut all, &config)?;
+        vars::take(layer, &mut all, &mut self.vars)?;
         let nodes: usize = all.iter().map(|resource| resource.tree.size()).sum();
         self.work += nodes;
         if nodes > MAX_NODES || self.work > MAX_WORK {
@@ -316,9 +321,7 @@ impl Builder<'_> {
         for entry in layer.list("configurations")? {
             let route = layer.route(&entry.from, format!("is configured by {}", entry.text()));
             for tree in self.documents(layer, entry, &route)? {
-                let more = Config::read(&tree).map_err(|why| tree.from.unsupported(why))?;
-                let used = Arc::new(more);
-                merge_config(config, &used, &entry.from)?;
+                merge_config(config, &Arc::new(Config::read(&tree)), &entry.from)?;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Where in objects a layer writes: kustomize's own list, and what a repository adds to it.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::resource::Id;
 use super::tree::{Data, From, Scalar, Tree};
@@ -40,6 +40,7 @@ pub(super) struct Config {
     pub name_reference: Vec<NameReference>,
     pub images: Vec<Spec>,
     pub replicas: Vec<Spec>,
+    pub var_reference: Vec<Spec>,
 }
 
 impl Spec {
@@ -215,6 +216,11 @@ const WEBHOOKS: &str = "admissionregistration.k8s.io";
 impl Config {
     /// What kustomize writes without being told.
     pub fn built_in() -> Arc<Self> {
+        static BUILT_IN: LazyLock<Arc<Config>> = LazyLock::new(Config::make_built_in);
+        BUILT_IN.clone()
+    }
+
+    fn make_built_in() -> Arc<Self> {
         let labels = metadata_labels();
         let mut common = selectors();
         common.extend(labels.iter().cloned());
@@ -248,12 +254,13 @@ impl Config {
                 image("spec/template/spec/volumes[]/image/reference"),
             ],
             replicas: replicas.into_iter().map(|kind| Spec::new("", kind, "spec/replicas", true)).collect(),
+            var_reference: variables(),
         })
     }
 
     /// Adds what another says.
     pub fn merge(&mut self, other: &Self) -> Result<(), String> {
-        let pairs: [(&mut Vec<Spec>, &Vec<Spec>); 9] = [
+        let pairs: [(&mut Vec<Spec>, &Vec<Spec>); 10] = [
             (&mut self.name_prefix, &other.name_prefix),
             (&mut self.name_suffix, &other.name_suffix),
             (&mut self.namespace, &other.namespace),
@@ -263,6 +270,7 @@ impl Config {
             (&mut self.common_annotations, &other.common_annotations),
             (&mut self.images, &other.images),
             (&mut self.replicas, &other.replicas),
+            (&mut self.var_reference, &other.var_reference),
         ];
         for (own, new) in pairs {
             new.iter().try_for_each(|spec| add(own, spec.clone()))?;
@@ -278,19 +286,16 @@ impl Config {
         Ok(())
     }
 
-    /// What a configuration file says; an error names a key that means nothing.
-    pub fn read(says: &Tree) -> Result<Self, String> {
+    /// What a configuration file says.
+    pub fn read(says: &Tree) -> Self {
         let specs =
             |key: &str| -> Vec<Spec> { says.get(key).map(Tree::items).into_iter().flatten().map(Spec::read).collect() };
-        if says.some("varReference").is_some() {
-            return Err("`varReference` is not followed".to_owned());
-        }
         let reference = |tree: &Tree| {
             let spec = Spec::read(tree);
             let referrers = tree.get("fieldSpecs").map(Tree::items).into_iter().flatten().map(Spec::read).collect();
             NameReference { group: spec.group, version: spec.version, kind: spec.kind, referrers }
         };
-        Ok(Self {
+        Self {
             name_prefix: specs("namePrefix"),
             name_suffix: specs("nameSuffix"),
             namespace: specs("namespace"),
@@ -301,7 +306,8 @@ impl Config {
             name_reference: says.get("nameReference").map(Tree::items).into_iter().flatten().map(reference).collect(),
             images: specs("images"),
             replicas: specs("replicas"),
-        })
+            var_reference: specs("varReference"),
+        }
     }
 }
 
@@ -348,6 +354,36 @@ fn selectors() -> Vec<Spec> {
         "spec/egress/to/podSelector/matchLabels",
     ];
     specs.extend(policies.map(|path| Spec::new("networking.k8s.io", "NetworkPolicy", path, false)));
+    specs
+}
+
+/// Fields in which variables are replaced.
+fn variables() -> Vec<Spec> {
+    let paths = ["args", "command", "env/value", "volumeMounts/mountPath"];
+    let mut specs = Vec::new();
+    let pods = POD_SPECS.iter().filter(|(_, kind, _)| *kind != "PodTemplate");
+    for &(_, kind, spec) in pods {
+        for containers in ["containers", "initContainers"] {
+            specs.extend(paths.map(|path| Spec::of("", "", kind, format!("{spec}/{containers}/{path}"))));
+        }
+        if kind != "CronJob" {
+            specs.push(Spec::of("", "", kind, format!("{spec}/volumes/nfs/server")));
+        }
+    }
+    let others = [
+        ("CronJob", "spec/jobTemplate/spec/template/volumes/nfs/server"),
+        ("Deployment", "spec/template/metadata/annotations"),
+        ("Ingress", "spec/rules/host"),
+        ("Ingress", "spec/tls/hosts"),
+        ("Ingress", "spec/tls/secretName"),
+        ("Service", "spec/ports/port"),
+        ("Service", "spec/ports/targetPort"),
+        ("StatefulSet", "spec/volumeClaimTemplates/spec/nfs/server"),
+        ("PersistentVolume", "spec/nfs/server"),
+        ("", "metadata/labels"),
+        ("", "metadata/annotations"),
+    ];
+    specs.extend(others.map(|(kind, path)| Spec::of("", "", kind, path)));
     specs
 }
 

@@ -209,6 +209,7 @@ fn take_over(made: &mut Resource, old: &Resource, behavior: Behavior) {
     made.previous.clone_from(&old.previous);
     made.prefixes.clone_from(&old.prefixes);
     made.suffixes.clone_from(&old.suffixes);
+    made.vars.clone_from(&old.vars);
     made.is_hashed = made.is_hashed && old.is_hashed;
     made.behavior = old.behavior;
     for field in ["labels", "annotations"] {

@@ -108,13 +108,12 @@ const KEYS: [&str; 36] = [
 ];
 
 /// What is not followed, and why.
-const NOT_FOLLOWED: [(&str, &str); 6] = [
+const NOT_FOLLOWED: [(&str, &str); 5] = [
     ("openapi", "a schema of its own, which decides how lists are merged, is not read"),
     ("crds", "definitions that teach name references are not read"),
     ("generators", "plugins are not run"),
     ("validators", "plugins are not run"),
     ("buildMetadata", "annotations on how it was built are not made"),
-    ("vars", "variables are not replaced"),
 ];
 
 impl Layer {

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::build;
-use super::files::Files;
+use super::files::Renderings;
 use super::resource::Resource;
 use super::roots::{Root, Roots};
 use crate::case::{Change, ObjectRef};
@@ -14,8 +13,8 @@ pub(super) type IsIt<'f> = &'f dyn Fn(&Root, &ObjectRef, &Change) -> bool;
 /// Shows that an edit of a file does what one of some changes asks, and nothing that none of them asks. Gives the
 /// kustomizations that were rendered for it.
 pub(super) fn prove(
-    before: &Files<'_>,
-    after: &Files<'_>,
+    before: &Renderings<'_>,
+    after: &Renderings<'_>,
     edited: &str,
     roots: &Roots,
     change: &Change,
@@ -33,17 +32,17 @@ pub(super) fn prove(
 
 /// The same in one root; `true` when the change is there afterwards.
 fn in_root(
-    before: &Files<'_>,
-    after: &Files<'_>,
+    before: &Renderings<'_>,
+    after: &Renderings<'_>,
     root: &Root,
     change: &Change,
     all: &[Change],
     is_it: IsIt<'_>,
 ) -> Result<bool, String> {
     let path = &root.path;
-    let render = |files: &Files<'_>| build::build(files, &root.folder);
-    let old = render(before).map_err(|refusal| format!("{path} reads it, too, and is not rendered: {refusal}"))?;
-    let new = render(after).map_err(|refusal| format!("{path} would no longer be rendered: {refusal}"))?;
+    let (old, new) = (before.get(&root.folder), after.get(&root.folder));
+    let old = (*old).as_ref().map_err(|refusal| format!("{path} reads it, too, and is not rendered: {refusal}"))?;
+    let new = (*new).as_ref().map_err(|refusal| format!("{path} would no longer be rendered: {refusal}"))?;
     if old.resources.len() != new.resources.len() {
         return Err(format!("{path} would render another number of objects"));
     }

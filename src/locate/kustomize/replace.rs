@@ -127,7 +127,7 @@ fn put(object: &mut Tree, path: &str, target: &Tree, value: &Tree) -> Result<(),
 }
 
 /// The steps of a path with dots. What stands in brackets is one step.
-fn steps(path: &str) -> Vec<String> {
+pub(super) fn steps(path: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for part in path.split('.') {
         match parts.last_mut() {
@@ -155,7 +155,7 @@ fn item_step(step: &str) -> Option<(&str, &str)> {
     step.strip_prefix('[')?.strip_suffix(']')?.split_once('=')
 }
 
-fn look_up<'t>(object: &'t Tree, steps: &[String]) -> Option<&'t Tree> {
+pub(super) fn look_up<'t>(object: &'t Tree, steps: &[String]) -> Option<&'t Tree> {
     steps.iter().try_fold(object, |at, step| {
         if let Ok(index) = step.parse::<usize>() {
             return at.items().get(index);

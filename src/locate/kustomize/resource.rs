@@ -85,6 +85,8 @@ pub(super) struct Resource {
     pub is_generated: bool,
     /// The last number that was given to a scalar in several places: see [`Tree::shared`].
     pub last_shared: u32,
+    /// Variables whose value this object says.
+    pub vars: Vec<String>,
 }
 
 impl Resource {
@@ -98,6 +100,7 @@ impl Resource {
             behavior: Behavior::Create,
             is_generated: false,
             last_shared: 0,
+            vars: Vec::new(),
         }
     }
 

@@ -122,30 +122,33 @@ pub(super) fn set_pairs(all: &mut [Resource], pairs: &[(&str, &Tree)], specs: &[
         for (key, value) in pairs {
             // What is made for this pair is one scalar in several places.
             resource.last_shared += 1;
-            let shared = resource.last_shared;
             for spec in specs.iter().filter(|spec| spec.is_for(&id)) {
-                let mut written = Vec::new();
-                let mut set = |tree: &mut Tree| {
-                    if !matches!(tree.data, Data::Map(_)) {
-                        return Err("a map was expected".to_owned());
-                    }
-                    if let Some(own) = tree.get_mut(key) {
-                        own.write_string(value.text(), value.from.clone());
-                        written.extend((own.shared > 0).then_some(own.shared));
-                    } else {
-                        let made = Tree::scalar(Scalar::string(value.text()), value.from.clone());
-                        tree.put(key, Tree { shared, ..made });
-                    }
-                    Ok(())
-                };
-                fields::apply(&mut resource.tree, spec, Make::Map, &value.from, &mut set)
-                    .map_err(|why| value.from.broken(why))?;
-                let scalar = Scalar::string(value.text());
-                for shared in written {
-                    resource.tree.spread(shared, &scalar, &value.from);
-                }
+                set_pair(resource, key, value, spec).map_err(|why| value.from.broken(why))?;
             }
         }
+    }
+    Ok(())
+}
+
+fn set_pair(resource: &mut Resource, key: &str, value: &Tree, spec: &Spec) -> Result<(), String> {
+    let made = Tree::scalar(Scalar::string(value.text()), value.from.clone());
+    let made = Tree { shared: resource.last_shared, ..made };
+    let mut written = Vec::new();
+    let mut set = |tree: &mut Tree| {
+        if !matches!(tree.data, Data::Map(_)) {
+            return Err("a map was expected".to_owned());
+        }
+        if let Some(own) = tree.get_mut(key) {
+            own.write_string(value.text(), value.from.clone());
+            written.extend((own.shared > 0).then_some(own.shared));
+        } else {
+            tree.put(key, made.clone());
+        }
+        Ok(())
+    };
+    fields::apply(&mut resource.tree, spec, Make::Map, &value.from, &mut set)?;
+    for shared in written {
+        resource.tree.spread(shared, &Scalar::string(value.text()), &value.from);
     }
     Ok(())
 }
