@@ -69,7 +69,9 @@ fn the_default_allows_something_for_each_failure() {
     let policies = Policies::built_in();
     let default = decide(&policies, "shop").policy;
     for failure in KNOWN_FAILURES {
-        assert!(default.allowances(failure).next().is_some(), "{failure}");
+        // What a node does not do, no line of Git mends.
+        let is_curable = failure != "node-not-ready";
+        assert_eq!(default.allowances(failure).next().is_some(), is_curable, "{failure}");
     }
 }
 
