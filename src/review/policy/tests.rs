@@ -70,7 +70,7 @@ fn the_default_allows_something_for_each_failure() {
     let default = decide(&policies, "shop").policy;
     for failure in KNOWN_FAILURES {
         // What a node does not do, no line of Git mends.
-        let is_curable = failure != "node-not-ready";
+        let is_curable = *failure != "node-not-ready";
         assert_eq!(default.allowances(failure).next().is_some(), is_curable, "{failure}");
     }
 }
