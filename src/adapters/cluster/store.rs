@@ -13,8 +13,9 @@ use crate::case::{Gap, ObjectRef, Snapshot, Timestamp};
 const EVENTS_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// More than any rule reads; the newest are kept.
 const EVENTS_EACH: usize = 32;
-/// What was not answered for this long is not the state of the cluster any more.
-const STALE: SignedDuration = SignedDuration::from_secs(30);
+/// What was not answered for this long is not the state of the cluster any more. After an outage the kinds come back one
+/// by one: a ConfigMap that is not seen yet must not look as if it were missing beside the Deployment that is.
+const STALE: SignedDuration = SignedDuration::from_secs(5);
 
 /// Namespace and name.
 pub(super) type Key = (Box<str>, Box<str>);
@@ -280,14 +281,14 @@ mod tests {
         let mut store = Store::default();
         let pods = store.shelf(kind("Pod"));
         store.replace(pods, BTreeMap::new());
-        for second in [0, 20] {
+        for second in [0, 4] {
             store.broken(pods, "refused".to_owned(), at(second));
             assert!(shared(&mut store, at(second)).is_some());
         }
-        assert!(shared(&mut store, at(31)).is_none());
-        assert_eq!(store.missing(at(31)), ["pods: refused"]);
+        assert!(shared(&mut store, at(6)).is_none());
+        assert_eq!(store.missing(at(6)), ["pods: refused"]);
         store.answers(pods);
-        assert!(shared(&mut store, at(31)).is_some());
+        assert!(shared(&mut store, at(6)).is_some());
     }
 
     #[test]
