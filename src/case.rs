@@ -8,6 +8,7 @@ mod evidence;
 mod lease;
 mod list;
 mod objects;
+mod once;
 mod places;
 mod repo_url;
 mod snapshot;
@@ -22,6 +23,7 @@ pub use jiff::Timestamp;
 pub use lease::Lease;
 pub use list::List;
 pub use objects::*;
+pub use once::{Same, Word};
 pub use repo_url::{BadUrl, RepoUrl, Scheme};
 pub use snapshot::Snapshot;
 
