@@ -10,6 +10,7 @@ mod lease;
 mod list;
 mod memo;
 mod objects;
+mod once;
 mod places;
 mod repo_url;
 mod snapshot;
@@ -25,6 +26,7 @@ pub use lease::Lease;
 pub use list::List;
 pub use memo::Memo;
 pub use objects::*;
+pub use once::{Same, Word};
 pub use repo_url::{BadUrl, RepoUrl, Scheme};
 pub use snapshot::Snapshot;
 

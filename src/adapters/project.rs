@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::case::{
     Autoscaler, Claim, Config, ControllerRevision, EndpointSlice, Event, Gap, Ingress, Json, LimitRange, Meta, Named,
-    Node, ObjectRef, Pod, Quota, Service, Snapshot, Timestamp, Workload, WorkloadSpec, WorkloadStatus,
+    Node, ObjectRef, Pod, Quota, Service, Snapshot, Timestamp, Word, Workload, WorkloadSpec, WorkloadStatus,
 };
 
 /// Collects objects into a snapshot.
@@ -296,7 +296,7 @@ impl Object {
             ("", "Pod") => Self::Pod(Arc::new(pod(text)?)),
             ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") | ("batch", "Job" | "CronJob") => {
                 let Parts { metadata, spec, status } = serde_json::from_str(text)?;
-                let (kind, api_version) = (kind.to_owned(), api_version.to_owned());
+                let (kind, api_version) = (kind.into(), api_version.into());
                 Self::Workload(Arc::new(Workload { kind, api_version, metadata, spec, status }))
             }
             ("apps", "ControllerRevision") => Self::Revision(serde_json::from_str(text)?),
@@ -351,7 +351,7 @@ fn pod(text: &str) -> serde_json::Result<Pod> {
     let mut pod: Pod = serde_json::from_str(text)?;
     if pod.metadata.controller().is_none() {
         let Spec { spec } = serde_json::from_str(text)?;
-        let labels = &pod.metadata.labels;
+        let labels = &*pod.metadata.labels;
         pod.template = Json::from_value(&serde_json::json!({ "metadata": { "labels": labels }, "spec": spec }));
     }
     Ok(pod)
@@ -486,9 +486,9 @@ struct WireEvent {
     #[serde(alias = "regarding", default)]
     involved_object: Option<WireReference>,
     #[serde(default)]
-    r#type: Option<String>,
+    r#type: Option<Word>,
     #[serde(default)]
-    reason: Option<String>,
+    reason: Option<Word>,
     #[serde(alias = "note", default)]
     message: Option<String>,
     #[serde(alias = "deprecatedCount", default)]
@@ -537,7 +537,7 @@ impl From<WireEvent> for Event {
         let about = wire.involved_object.unwrap_or_default();
         let container = about.field_path.as_deref().and_then(|path| {
             let inner = path.strip_suffix('}')?.split_once('{')?.1;
-            Some(inner.to_owned())
+            Some(inner.into())
         });
         let message = wire.message.unwrap_or_default();
         let message =

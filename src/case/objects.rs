@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{ObjectRef, Timestamp};
+use super::{ObjectRef, Same, Timestamp, Word};
 
 /// JSON that is kept as text until a rule asks for it.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -47,16 +47,14 @@ pub struct Meta {
     pub name: String,
     pub namespace: Option<String>,
     #[serde(deserialize_with = "null_default")]
-    pub labels: BTreeMap<String, String>,
+    pub labels: Same<BTreeMap<String, String>>,
     #[serde(deserialize_with = "small_annotations")]
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Same<BTreeMap<String, String>>,
     #[serde(deserialize_with = "null_default")]
-    pub owner_references: Vec<OwnerReference>,
+    pub owner_references: Same<Vec<OwnerReference>>,
     pub creation_timestamp: Option<Timestamp>,
     pub deletion_timestamp: Option<Timestamp>,
     pub generation: Option<i64>,
-    #[serde(deserialize_with = "null_default")]
-    pub uid: String,
 }
 
 impl Meta {
@@ -66,7 +64,7 @@ impl Meta {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OwnerReference {
     pub api_version: String,
@@ -76,14 +74,22 @@ pub struct OwnerReference {
 }
 
 /// `last-applied-configuration` repeats the whole object; no rule reads it.
-fn small_annotations<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, String>, D::Error> {
-    let all = Option::<BTreeMap<String, String>>::deserialize(d)?.unwrap_or_default();
-    Ok(all.into_iter().filter(|(key, _)| key != "kubectl.kubernetes.io/last-applied-configuration").collect())
+fn small_annotations<'de, D: Deserializer<'de>>(d: D) -> Result<Same<BTreeMap<String, String>>, D::Error> {
+    let mut all = Option::<BTreeMap<String, String>>::deserialize(d)?.unwrap_or_default();
+    all.remove("kubectl.kubernetes.io/last-applied-configuration");
+    Ok(all.into())
 }
 
 /// Kubernetes writes `null` where it means "empty": events without counts, slices without endpoints.
 fn null_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(d: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
+}
+
+/// A list without room to grow: what is read is not added to.
+fn tight<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Vec<T>, D::Error> {
+    let mut list = Option::<Vec<T>>::deserialize(d)?.unwrap_or_default();
+    list.shrink_to_fit();
+    Ok(list)
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -100,16 +106,16 @@ pub struct Pod {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodSpec {
-    pub node_name: Option<String>,
-    pub restart_policy: Option<String>,
+    pub node_name: Option<Word>,
+    pub restart_policy: Option<Word>,
     #[serde(deserialize_with = "null_default")]
-    pub init_containers: Vec<ContainerSpec>,
+    pub init_containers: Same<Vec<ContainerSpec>>,
     #[serde(deserialize_with = "null_default")]
-    pub containers: Vec<ContainerSpec>,
+    pub containers: Same<Vec<ContainerSpec>>,
 }
 
 /// What detection needs of a container; rules read the rest from the template of the workload.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerSpec {
     pub name: String,
@@ -124,7 +130,7 @@ pub struct ContainerSpec {
 }
 
 /// What a container got in the end, after defaults and webhooks: its limits, as far as a rule looks at them.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Bounds {
     #[serde(deserialize_with = "null_default")]
@@ -132,13 +138,13 @@ pub struct Bounds {
 }
 
 /// Limits of a running container.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Limits {
     pub memory: Option<Value>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerPort {
     pub name: Option<String>,
@@ -147,7 +153,7 @@ pub struct ContainerPort {
 }
 
 /// When a probe may first be believed. Defaults are those of the API: 0 s, 10 s, 1 s, 3 times.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProbeTiming {
     pub initial_delay_seconds: i64,
@@ -172,36 +178,36 @@ impl ProbeTiming {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodStatus {
-    pub phase: Option<String>,
-    pub reason: Option<String>,
-    pub message: Option<String>,
+    pub phase: Option<Word>,
+    pub reason: Option<Word>,
+    pub message: Option<Box<str>>,
     pub start_time: Option<Timestamp>,
-    #[serde(deserialize_with = "null_default")]
+    #[serde(deserialize_with = "tight")]
     pub conditions: Vec<Condition>,
-    #[serde(deserialize_with = "null_default")]
+    #[serde(deserialize_with = "tight")]
     pub init_container_statuses: Vec<ContainerStatus>,
-    #[serde(deserialize_with = "null_default")]
+    #[serde(deserialize_with = "tight")]
     pub container_statuses: Vec<ContainerStatus>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Condition {
-    pub r#type: String,
-    pub status: String,
-    pub reason: Option<String>,
-    pub message: Option<String>,
+    pub r#type: Word,
+    pub status: Word,
+    pub reason: Option<Word>,
+    pub message: Option<Box<str>>,
     pub last_transition_time: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerStatus {
-    pub name: String,
+    pub name: Word,
     pub ready: bool,
     pub started: Option<bool>,
     pub restart_count: i64,
-    pub image: Option<String>,
+    pub image: Option<Word>,
     #[serde(deserialize_with = "null_default")]
     pub state: ContainerState,
     #[serde(deserialize_with = "null_default")]
@@ -211,15 +217,15 @@ pub struct ContainerStatus {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerState {
-    pub waiting: Option<Waiting>,
+    pub waiting: Option<Box<Waiting>>,
     pub running: Option<Running>,
-    pub terminated: Option<Terminated>,
+    pub terminated: Option<Box<Terminated>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Waiting {
-    pub reason: Option<String>,
+    pub reason: Option<Word>,
     pub message: Option<String>,
 }
 
@@ -234,7 +240,7 @@ pub struct Running {
 pub struct Terminated {
     pub exit_code: i64,
     pub signal: Option<i64>,
-    pub reason: Option<String>,
+    pub reason: Option<Word>,
     pub message: Option<String>,
     /// 1970 for a container that never started (reason `StartError`).
     pub started_at: Option<Timestamp>,
@@ -244,8 +250,8 @@ pub struct Terminated {
 /// Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Workload {
-    pub kind: String,
-    pub api_version: String,
+    pub kind: Word,
+    pub api_version: Word,
     pub metadata: Meta,
     pub spec: WorkloadSpec,
     pub status: WorkloadStatus,
@@ -290,7 +296,7 @@ pub struct WorkloadStatus {
     pub completion_time: Option<Timestamp>,
     pub last_schedule_time: Option<Timestamp>,
     pub last_successful_time: Option<Timestamp>,
-    #[serde(deserialize_with = "null_default")]
+    #[serde(deserialize_with = "tight")]
     pub conditions: Vec<Condition>,
 }
 
@@ -355,8 +361,8 @@ impl ControllerRevision {
 pub struct Event {
     pub about: ObjectRef,
     /// `Normal` or `Warning`.
-    pub r#type: String,
-    pub reason: String,
+    pub r#type: Word,
+    pub reason: Word,
     /// Without the prefix "(combined from similar events): ".
     pub message: String,
     /// At least 1.
@@ -364,7 +370,7 @@ pub struct Event {
     pub first: Option<Timestamp>,
     pub last: Option<Timestamp>,
     /// `spec.containers{app}`: the container that a kubelet event is about.
-    pub container: Option<String>,
+    pub container: Option<Word>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -527,7 +533,7 @@ pub struct AutoscalerSpec {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConditionedStatus {
-    #[serde(deserialize_with = "null_default")]
+    #[serde(deserialize_with = "tight")]
     pub conditions: Vec<Condition>,
 }
 
@@ -638,7 +644,7 @@ pub struct Taint {
 pub struct NodeStatus {
     #[serde(deserialize_with = "null_default")]
     pub allocatable: BTreeMap<String, Value>,
-    #[serde(deserialize_with = "null_default")]
+    #[serde(deserialize_with = "tight")]
     pub conditions: Vec<Condition>,
 }
 

@@ -284,7 +284,7 @@ impl Snapshot {
             let service = self.service(id.namespace.as_deref(), &id.name).filter(|_| id.kind == "Service");
             service.map(|service| &service.metadata)
         };
-        self.meta(id).or_else(service).map(|meta| meta.labels.clone()).unwrap_or_default()
+        self.meta(id).or_else(service).map(|meta| (*meta.labels).clone()).unwrap_or_default()
     }
 
     /// `metadata` of a workload or of an object of which only that is kept.

@@ -122,7 +122,7 @@ fn wanted(snapshot: &Snapshot, incidents: &[Incident]) -> Vec<LogKey> {
             // What never ran has no log, and what ran once has none before.
             let ran_before = status.restart_count > 0 || status.last_state.terminated.is_some();
             for previous in [false, true].into_iter().filter(|previous| !previous || ran_before) {
-                keys.push(LogKey { pod: id.clone(), container: status.name.clone(), previous });
+                keys.push(LogKey { pod: id.clone(), container: status.name.to_string(), previous });
             }
         }
     }

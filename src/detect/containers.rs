@@ -40,7 +40,7 @@ pub struct Container<'s> {
 impl<'s> Instance<'s> {
     /// The last time that it ended: now, or before the current run.
     pub fn last_end(&self) -> Option<&'s Terminated> {
-        self.status.state.terminated.as_ref().or(self.status.last_state.terminated.as_ref())
+        self.status.state.terminated.as_deref().or(self.status.last_state.terminated.as_deref())
     }
 
     /// How often it has ended.

@@ -151,12 +151,17 @@ fn status_text(status: &ContainerStatus) -> String {
 }
 
 fn state_text(name: &str, state: &ContainerState) -> Option<String> {
-    let text = |s: &Option<String>| s.clone().unwrap_or_default();
     if let Some(waiting) = &state.waiting {
-        return Some(format!("{name}.waiting reason={} message={}", text(&waiting.reason), text(&waiting.message)));
+        let (reason, message) = (waiting.reason.as_deref(), waiting.message.as_deref());
+        let (reason, message) = (reason.unwrap_or_default(), message.unwrap_or_default());
+        return Some(format!("{name}.waiting reason={reason} message={message}"));
     }
     if let Some(end) = &state.terminated {
-        let mut line = format!("{name}.terminated reason={} exitCode={}", text(&end.reason), end.exit_code);
+        let mut line = format!(
+            "{name}.terminated reason={} exitCode={}",
+            end.reason.as_deref().unwrap_or_default(),
+            end.exit_code
+        );
         if let Some(message) = &end.message {
             line = format!("{line} message={}", message.trim());
         }
@@ -210,10 +215,10 @@ fn event_items(finding: &Finding, snapshot: &Snapshot, clean: &mut Cleaner<'_>, 
     about.push(finding.workload.clone());
     about.extend(snapshot.children_of(&finding.workload).map(crate::case::Workload::id));
     about.extend(objects::also_about(finding, snapshot));
-    let mut folded: BTreeMap<(ObjectRef, String, String), (i64, &Event)> = BTreeMap::new();
+    let mut folded: BTreeMap<(ObjectRef, &str, String), (i64, &Event)> = BTreeMap::new();
     for id in &about {
         for event in snapshot.events_about(id).filter(|e| bears(e)) {
-            let key = (id.clone(), event.reason.clone(), without_names(&event.message));
+            let key = (id.clone(), event.reason.as_str(), without_names(&event.message));
             let entry = folded.entry(key).or_insert((0, event));
             entry.0 += event.count;
             if event.last > entry.1.last {
@@ -227,7 +232,7 @@ fn event_items(finding: &Finding, snapshot: &Snapshot, clean: &mut Cleaner<'_>, 
     for (count, event) in events.into_iter().take(MOST_EVENTS) {
         let text = clean.text(&format!("{} (×{count}): {}", event.reason, event.message.trim()));
         if !told.contains(&text) {
-            let source = ItemSource::Event { about: event.about.clone(), reason: event.reason.clone() };
+            let source = ItemSource::Event { about: event.about.clone(), reason: event.reason.to_string() };
             items.push(Item { source, text, at: event.last });
         }
     }

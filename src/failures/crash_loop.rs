@@ -143,7 +143,7 @@ impl Crash {
             run.or_else(|| end.message.as_deref().and_then(|message| message.lines().rfind(|l| logs::weight(l) > 1)));
         Some(Self {
             container: all.name.to_owned(),
-            reason: end.reason.clone().unwrap_or_default(),
+            reason: end.reason.as_deref().unwrap_or_default().to_owned(),
             exit_code: end.exit_code,
             ends: worst.ends(),
             complaint: told.map(ToOwned::to_owned),

@@ -190,8 +190,8 @@ fn how_often(pods: usize, first: Option<Timestamp>, last: Option<Timestamp>) -> 
 
 /// The node, if it is the same for all.
 fn node_of(pods: &[&Pod]) -> Option<String> {
-    let node = pods.first()?.spec.node_name.clone()?;
-    pods.iter().all(|pod| pod.spec.node_name.as_ref() == Some(&node)).then_some(node)
+    let node = pods.first()?.spec.node_name.as_ref()?;
+    pods.iter().all(|pod| pod.spec.node_name.as_ref() == Some(node)).then(|| node.to_string())
 }
 
 /// The container with a limit of ephemeral storage, if it is the only one.

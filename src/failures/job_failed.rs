@@ -82,7 +82,7 @@ fn finding(snapshot: &Snapshot, workload: ObjectRef, job: &Workload) -> Option<F
     Some(Finding {
         failure: ID,
         workload,
-        container: failing.map(|c| c.name.clone()),
+        container: failing.map(|c| c.name.to_string()),
         symptom,
         since: condition.last_transition_time,
         pods: newest_pods(pods),
@@ -146,7 +146,7 @@ impl<'e> Run<'e> {
             evidence,
             finding,
             job,
-            reason: condition.reason.clone().unwrap_or_default(),
+            reason: condition.reason.as_deref().unwrap_or_default().to_owned(),
             message: condition.message.clone().unwrap_or_default().trim().to_owned(),
             complaint: told.map(ToOwned::to_owned),
         })

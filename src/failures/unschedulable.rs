@@ -245,7 +245,7 @@ fn near_label(snapshot: &Snapshot, facts: &Facts<'_>, demand: &Demand) -> Option
         let changes = vec![set(workload, path.clone(), value.as_str(), near.as_str())];
         return Some((changes, format!("demand a node with {key}={near}"), ground(ONE_CANDIDATE, said)));
     }
-    let labels = snapshot.nodes.iter().flat_map(|node| &node.metadata.labels);
+    let labels = snapshot.nodes.iter().flat_map(|node| node.metadata.labels.iter());
     let same_value = labels.filter(|(_, has)| *has == value).map(|(key, _)| key.as_str());
     let Near::One(near) = nearest(key, same_value) else { return None };
     let (parent, _) = path.split_last().filter(|_| demand.in_map)?;

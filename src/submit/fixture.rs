@@ -81,14 +81,14 @@ fn strings(texts: &[&str]) -> Vec<String> {
 fn live(name: &str, pods: &[(&str, i64)], snapshot: &mut Snapshot) {
     let meta = |name: &str| Meta { name: name.to_owned(), namespace: Some("shop".to_owned()), ..Meta::default() };
     snapshot.workloads.push(Workload {
-        kind: "Deployment".to_owned(),
-        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".into(),
+        api_version: "apps/v1".into(),
         metadata: meta(name),
         spec: WorkloadSpec { replicas: i64::try_from(pods.len()).ok(), ..WorkloadSpec::default() },
         status: WorkloadStatus::default(),
     });
     for (pod, restarts) in pods {
-        let status = ContainerStatus { name: name.to_owned(), restart_count: *restarts, ..ContainerStatus::default() };
+        let status = ContainerStatus { name: (*name).into(), restart_count: *restarts, ..ContainerStatus::default() };
         let status = PodStatus { container_statuses: vec![status], ..PodStatus::default() };
         snapshot.pods.push(Pod { metadata: meta(pod), status, ..Pod::default() });
     }

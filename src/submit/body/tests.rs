@@ -49,8 +49,8 @@ fn impact_says_only_what_the_cluster_said() {
         WorkloadStatus { number_ready: Some(2), desired_number_scheduled: Some(3), ..WorkloadStatus::default() };
     let metadata = crate::case::Meta { name: "agent".to_owned(), ..crate::case::Meta::default() };
     let agent = Workload {
-        kind: "DaemonSet".to_owned(),
-        api_version: "apps/v1".to_owned(),
+        kind: "DaemonSet".into(),
+        api_version: "apps/v1".into(),
         metadata,
         status,
         ..Workload::default()
