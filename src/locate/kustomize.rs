@@ -173,49 +173,28 @@ impl<'s> Search<'s> {
     }
 
     fn in_root(&mut self, root: &Root, change: &Change) -> Result<SourceLocation, Declined> {
-        let blocked =
-            |location: Option<SourceLocation>, why: String| Declined::Blocked { location: location.map(Box::new), why };
         let built = self.now.get(&root.folder);
         let built = (*built).as_ref().map_err(|refusal| blocked(None, refusal.to_string()))?;
-        let home = self.home;
-        let is_it = |root: &Root, id: &ObjectRef, change: &Change| Self::is_it(root, id, change, home);
-        let mut named = built.resources.iter().filter(|resource| {
+        let resource = built.resources.iter().find(|resource| {
             let namespace = Some(resource.namespace());
             let id = ObjectRef::new(resource.api_version(), resource.kind(), namespace, resource.name());
-            is_it(root, &id, change)
+            Self::is_it(root, &id, change, self.home)
         });
-        let Some(resource) = named.next() else {
-            let detail = format!("{} no longer renders it", root.path);
-            return Err(Declined::NotInGit { object: change.object.clone(), detail });
-        };
+        let resource = resource.ok_or_else(|| Declined::NotInGit {
+            object: change.object.clone(),
+            detail: format!("{} no longer renders it", root.path),
+        })?;
         let site = place::Site { files: &self.files, roots: &self.roots, resource, all: &built.resources, change };
         let candidates = site.candidates();
-        let first = candidates.first().and_then(|candidate| candidate.as_ref().ok());
         let now = resource.tree.find(&change.path).filter(|tree| !tree.is_null()).map(tree::Tree::value);
-        if let Some(why) = disagreement(change, now.as_ref(), self.changes) {
-            return Err(blocked(first.cloned(), why));
-        }
-        let changes = root.appliers.iter().find_map(|applier| applier.changes.as_ref());
-        if let (None, Operation::Set { .. }, Some(changes)) = (&now, &change.operation, changes) {
-            let why = format!("`{}` is not set in what {} renders, and {changes}", change.path, root.path);
-            return Err(blocked(first.cloned(), why));
+        if let Some(why) = objection(root, change, now.as_ref(), self.changes) {
+            return Err(blocked(candidates.into_iter().next().and_then(Result::ok), why));
         }
         let mut why_not: Option<Declined> = None;
         for candidate in candidates {
-            let tried = candidate.map_err(|why| blocked(None, why)).and_then(|mut place| {
-                let after = self.edited(change, &place).map_err(|why| blocked(Some(place.clone()), why))?;
-                let then = Rc::new(Renderings::of(after.clone()));
-                let proof = prove::prove(&self.before, &then, &place.file, &self.roots, change, self.changes, &is_it);
-                place.rendered = proof.map_err(|why| blocked(Some(place.clone()), why))?;
-                let shared = match &why_not {
-                    Some(Declined::Blocked { why, .. }) => Some(why.as_str()),
-                    _ => None,
-                };
-                place.chain = site.chain(&place, shared);
-                Ok((place, after, then))
-            });
-            match tried {
-                Ok((place, after, then)) => {
+            match candidate.map_err(|why| blocked(None, why)).and_then(|place| self.tried(change, place)) {
+                Ok((mut place, after, then)) => {
+                    place.chain = site.chain(&place, why_not.as_ref());
                     (self.files, self.now) = (after, then);
                     return Ok(place);
                 }
@@ -223,6 +202,23 @@ impl<'s> Search<'s> {
             }
         }
         Err(why_not.unwrap_or_else(|| blocked(None, format!("nothing says where `{}` could be set", change.path))))
+    }
+
+    /// A place at which the change comes true and nothing else changes, with the files as they are then.
+    fn tried(&self, change: &Change, mut place: SourceLocation) -> Result<Tried<'s>, Declined> {
+        let is_it = |root: &Root, id: &ObjectRef, change: &Change| Self::is_it(root, id, change, self.home);
+        let proof = self.edited(change, &place).and_then(|after| {
+            let then = Rc::new(Renderings::of(after.clone()));
+            let rendered = prove::prove(&self.before, &then, &place.file, &self.roots, change, self.changes, &is_it)?;
+            Ok((rendered, after, then))
+        });
+        match proof {
+            Ok((rendered, after, then)) => {
+                place.rendered = rendered;
+                Ok((place, after, then))
+            }
+            Err(why) => Err(blocked(Some(place), why)),
+        }
     }
 
     /// The files with the change made at a place.
@@ -247,7 +243,23 @@ impl<'s> Search<'s> {
     }
 }
 
-/// What speaks against a change when the repository says something else than the cluster runs.
+/// A place, the files once it is edited, and what they render.
+type Tried<'s> = (SourceLocation, Files<'s>, Rc<Renderings<'s>>);
+
+fn blocked(location: Option<SourceLocation>, why: String) -> Declined {
+    Declined::Blocked { location: location.map(Box::new), why }
+}
+
+/// What speaks against a change whatever its place: the repository says something else than the cluster runs, or what
+/// applies the rendering changes it by itself.
+fn objection(root: &Root, change: &Change, now: Option<&Value>, all: &[Change]) -> Option<String> {
+    disagreement(change, now, all).or_else(|| {
+        let changes = root.appliers.iter().find_map(|applier| applier.changes.as_ref())?;
+        let is_theirs = now.is_none() && matches!(change.operation, Operation::Set { .. });
+        is_theirs.then(|| format!("`{}` is not set in what {} renders, and {changes}", change.path, root.path))
+    })
+}
+
 fn disagreement(change: &Change, now: Option<&Value>, all: &[Change]) -> Option<String> {
     // An earlier change of the same cure may have made it true already.
     let is_done = all.iter().any(|one| match &one.operation {

@@ -197,23 +197,8 @@ impl Walk {
             let find = |items: &[Tree]| items.iter().position(|item| has(item, &own, &known));
             let at = find(olds);
             let field = Field { shape, keys: None };
-            let merged = match (news, at) {
-                (News::Same, Some(at)) => {
-                    let settled = self.settle(&olds[at], field)?;
-                    olds[at].remove("$patch");
-                    Merged { is_patch: false, ..Merged::patch(settled) }
-                }
-                (News::Same, None) => Merged::gone(),
-                _ => {
-                    let new = find(&fresh);
-                    let merged = self.both(at.map(|at| &olds[at]), new.map(|at| &fresh[at]), field)?;
-                    // A directive counts once: who comes to the item again finds it without.
-                    if let Some(at) = new {
-                        fresh[at].remove("$patch");
-                    }
-                    merged
-                }
-            };
+            let places = (at, find(&fresh));
+            let merged = self.item(news, olds, &mut fresh, places, field)?;
             let Some(mut tree) = merged.tree.filter(|tree| !tree.is_null() && !tree.is_empty_map()) else {
                 set_element(olds, &keys, &values, None);
                 continue;
@@ -230,6 +215,29 @@ impl Walk {
             *olds = added;
         }
         Ok(dest)
+    }
+
+    /// Merges one item, by its places in both lists.
+    fn item(
+        &mut self,
+        news: News<'_>,
+        olds: &mut [Tree],
+        fresh: &mut [Tree],
+        (old, new): (Option<usize>, Option<usize>),
+        field: Field,
+    ) -> Result<Merged, String> {
+        if let News::Same = news {
+            let Some(at) = old else { return Ok(Merged::gone()) };
+            let settled = self.settle(&olds[at], field)?;
+            olds[at].remove("$patch");
+            return Ok(Merged { is_patch: false, ..Merged::patch(settled) });
+        }
+        let merged = self.both(old.map(|at| &olds[at]), new.map(|at| &fresh[at]), field)?;
+        // A directive counts once: who comes to the item again finds it without.
+        if let Some(at) = new {
+            fresh[at].remove("$patch");
+        }
+        Ok(merged)
     }
 }
 

@@ -11,7 +11,7 @@ use super::layer::{Layer, NAMES};
 use super::resource::{Resource, Selector};
 use super::roots::Roots;
 use super::tree::{Doc, From, How, ImageParts, Route, Tree, Was};
-use crate::case::{Change, Link, Operation, SourceLocation};
+use crate::case::{Change, Declined, Link, Operation, SourceLocation};
 use crate::yaml::{self, Action, Data, Document, Edit, FieldPath, Node, Step};
 
 /// A place in a file.
@@ -452,7 +452,7 @@ impl Site<'_> {
 
     /// The way from the root to the place, and what was overwritten there; and where the value stands now, where the
     /// place is another, with the reason for that.
-    pub fn chain(&self, place: &SourceLocation, why_not: Option<&str>) -> Vec<Link> {
+    pub fn chain(&self, place: &SourceLocation, why_not: Option<&Declined>) -> Vec<Link> {
         let object = &self.resource.tree.from;
         let mut chain = Vec::new();
         links(object.doc.route.as_ref(), &mut chain);
@@ -464,7 +464,7 @@ impl Site<'_> {
         if let Some(tree) = tree {
             overwritten(tree.was.as_ref(), &mut chain);
             let (file, line) = tree.from.line();
-            if let Some(why) = why_not.filter(|_| file != place.file || line != place.line) {
+            if let Some(Declined::Blocked { why, .. }) = why_not.filter(|_| file != place.file || line != place.line) {
                 chain.push(Link { file, line, what: format!("sets it now, and stays: {why}") });
             }
         }
