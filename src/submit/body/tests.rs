@@ -48,13 +48,8 @@ fn impact_says_only_what_the_cluster_said() {
     let status =
         WorkloadStatus { number_ready: Some(2), desired_number_scheduled: Some(3), ..WorkloadStatus::default() };
     let metadata = crate::case::Meta { name: "agent".to_owned(), ..crate::case::Meta::default() };
-    let agent = Workload {
-        kind: "DaemonSet".into(),
-        api_version: "apps/v1".into(),
-        metadata,
-        status,
-        ..Workload::default()
-    };
+    let agent =
+        Workload { kind: "DaemonSet".into(), api_version: "apps/v1".into(), metadata, status, ..Workload::default() };
     let mut incident = incident;
     incident.findings.truncate(1);
     incident.findings[0].workload = agent.id();
