@@ -354,7 +354,10 @@ fn try_edit(
         Some(Data::Scalar { style, .. }) => Some(*style),
         _ => None,
     };
-    if style(Some(node)) == style(after.find(&edit_.path)) && is_canonical(node, &text[node.span.clone()]) {
+    if style(Some(node)) == style(after.find(&edit_.path))
+        && is_canonical(node, &text[node.span.clone()])
+        && !text[node.span.clone()].contains('\t')
+    {
         let back = Edit { path: edit_.path.clone(), action: Action::Set(node.value()) };
         assert_eq!(edit(&new, document.index, &[back]).as_deref(), Ok(text), "{}: set back", what());
         tally.set_back += 1;
@@ -449,7 +452,8 @@ fn broken_files_are_refused_and_never_break_us() {
 
 #[test]
 fn outlines_agree_with_documents() {
-    for (path, text) in files() {
+    // What is broken on purpose says a key twice: which one counts is nobody's to say.
+    for (path, text) in files().into_iter().filter(|(path, _)| !path.components().any(|c| c.as_os_str() == "broken")) {
         let (Ok(outlines), Ok(all)) = (outline(&text), documents(&text)) else { continue };
         for outline in outlines {
             let document = &all[outline.document];
