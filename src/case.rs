@@ -13,6 +13,7 @@ mod objects;
 mod once;
 mod places;
 mod repo_url;
+mod selector;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ pub use memo::Memo;
 pub use objects::*;
 pub use once::{Same, Word};
 pub use repo_url::{BadUrl, RepoUrl, Scheme};
+pub use selector::LabelSelector;
 pub use snapshot::Snapshot;
 
 use crate::yaml::FieldPath;

@@ -20,7 +20,7 @@ use tracing::{Instrument, debug, error_span, info, warn};
 use self::agenda::{AT_ONCE, Agenda, Outcome, Pace, Picked, Sighting, Standing, mark};
 use crate::case::{Case, Incident, ObjectRef, Request, Snapshot, Timestamp};
 use crate::cure::{consider, deliver};
-use crate::detect::detect;
+use crate::detect::{Focus, detect};
 use crate::report::{Journal, Reader, plain, tally};
 use crate::review::means_later;
 use crate::review::policy::Policies;
@@ -31,6 +31,10 @@ use crate::world::World;
 
 /// A turn comes at the latest after this: some failures appear because time passes and nothing happens.
 const LATEST: SignedDuration = SignedDuration::from_secs(15);
+/// While the cluster is not seen, after this.
+const BLIND: SignedDuration = SignedDuration::from_secs(1);
+/// A cluster that is not seen for so long is news.
+const BLINKS: SignedDuration = SignedDuration::from_secs(5);
 /// Between two turns at least this, and thrice what the last one took: a busy cluster costs a part of a core.
 const SOONEST: SignedDuration = SignedDuration::from_millis(50);
 const SLOWEST: SignedDuration = SignedDuration::from_secs(2);
@@ -101,6 +105,8 @@ pub enum Woken {
 pub struct Plan {
     /// What the cluster is called in pull requests.
     pub cluster: String,
+    /// Which workloads are worked.
+    pub focus: Focus,
     /// Whether it ends when everything that stood at the start was worked.
     pub once: bool,
     /// What settle times are multiplied by.
@@ -125,7 +131,7 @@ pub async fn run(station: &impl Station, plan: &Plan) -> Ended {
     let mut turns = Turns::new(plan, station.now());
     let mut running = FuturesUnordered::new();
     loop {
-        for (snapshot, ground, picked) in turns.turn(station) {
+        for (snapshot, ground, picked) in turns.turn(station, &plan.focus) {
             running.push(work(station, plan, snapshot, ground, picked));
         }
         if plan.once && turns.is_over(station.now()) {
@@ -229,7 +235,8 @@ struct Turns {
     /// Errors and gaps that were told: once, not in every turn.
     trouble: String,
     invalid: Option<String>,
-    is_blind: bool,
+    /// Since when the cluster is not seen, and whether that was told.
+    blind: Option<(Timestamp, bool)>,
     gaps: BTreeSet<crate::case::Gap>,
     ended: Ended,
 }
@@ -239,15 +246,15 @@ impl Turns {
         let agenda = Agenda::scaled(plan.settle_scale);
         let (told, trouble, invalid, gaps) = (Standing::default(), String::new(), None, BTreeSet::new());
         let (took, ahead, ended) = (SignedDuration::ZERO, SignedDuration::ZERO, Ended::default());
-        Self { agenda, began: now, synced: None, took, ahead, told, trouble, invalid, is_blind: false, gaps, ended }
+        Self { agenda, began: now, synced: None, took, ahead, told, trouble, invalid, blind: None, gaps, ended }
     }
 
     /// Looks at the cluster, and says what is to be worked now.
-    fn turn(&mut self, station: &impl Station) -> Vec<Turn> {
+    fn turn(&mut self, station: &impl Station, focus: &Focus) -> Vec<Turn> {
         let began = station.now();
         let snapshot = station.snapshot();
         self.tell_blind(station, snapshot.is_none(), began);
-        let picked = snapshot.map(|snapshot| self.look(station, &snapshot, began));
+        let picked = snapshot.map(|snapshot| self.look(station, &snapshot, focus, began));
         self.took = station.now().duration_since(began);
         let standing = self.agenda.standing();
         let waits = standing.oldest.map(|oldest| began.duration_since(oldest) + self.ahead);
@@ -255,10 +262,10 @@ impl Turns {
         picked.unwrap_or_default()
     }
 
-    fn look(&mut self, station: &impl Station, snapshot: &Arc<Snapshot>, now: Timestamp) -> Vec<Turn> {
+    fn look(&mut self, station: &impl Station, snapshot: &Arc<Snapshot>, focus: &Focus, now: Timestamp) -> Vec<Turn> {
         self.ahead = snapshot.taken.duration_since(now);
         self.tell_gaps(snapshot);
-        let incidents = detect(snapshot);
+        let incidents = focus.keep(detect(snapshot), snapshot);
         station.told(News::Looked(&incidents));
         let ground = match station.ground() {
             Ok(ground) => ground,
@@ -299,8 +306,10 @@ impl Turns {
     /// How long to wait at least and at most.
     fn pause(&self, now: Timestamp) -> (SignedDuration, SignedDuration) {
         let least = self.took.saturating_mul(3).clamp(SOONEST, SLOWEST);
-        let due = self.agenda.due().map_or(LATEST, |due| due.duration_since(now) - self.ahead);
-        (least, due.clamp(least, LATEST))
+        // No event tells that the cluster is seen again.
+        let latest = if self.blind.is_some() { BLIND } else { LATEST };
+        let due = self.agenda.due().map_or(latest, |due| due.duration_since(now) - self.ahead);
+        (least, due.clamp(least, latest))
     }
 
     /// Whether a single pass is over.
@@ -311,20 +320,18 @@ impl Turns {
         }
     }
 
-    /// A cluster that is not seen is news, but not in the first moments.
+    /// A cluster that is not seen is news, but not in the first moments: watches break off, and are back at once.
     fn tell_blind(&mut self, station: &impl Station, is_blind: bool, now: Timestamp) {
-        let is_news = self.synced.is_some() || now.duration_since(self.began) >= LATEST;
-        if is_blind != self.is_blind && (is_news || !is_blind) {
-            if is_blind {
-                warn!(
-                    "the cluster is not seen as a whole, so nothing is worked: {}",
-                    plain::inline(&station.missing())
-                );
-            } else {
-                info!("the cluster is seen again");
-            }
-            self.is_blind = is_blind;
+        let (since, told) = self.blind.unwrap_or((now, false));
+        let patience = if self.synced.is_some() { BLINKS } else { LATEST };
+        let is_news = is_blind && !told && now.duration_since(since) >= patience;
+        if is_news {
+            let missing = station.missing();
+            warn!("the cluster is not seen as a whole, so nothing is worked: {}", plain::inline(&missing));
+        } else if told && !is_blind {
+            info!("the cluster is seen again");
         }
+        self.blind = is_blind.then_some((since, told || is_news));
     }
 
     fn tell_trouble(&mut self, trouble: &str) {

@@ -5,6 +5,7 @@
 
 mod containers;
 mod creation;
+mod focus;
 mod look;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,6 +15,7 @@ use jiff::SignedDuration;
 pub use containers::{Container, Instance, Role, container_of, containers, counts};
 use containers::{all_containers, pods};
 pub use creation::{FailedCreate, failed_creates};
+pub use focus::Focus;
 pub use look::Look;
 
 use crate::case::{Event, Finding, Incident, ObjectRef, Pod, Shared, Snapshot, Timestamp};

@@ -15,6 +15,7 @@ use kubecure::adapters::recorded::Recorded;
 use kubecure::adapters::{folder, snapshot};
 use kubecure::case::Case;
 use kubecure::cure::consider;
+use kubecure::detect::Focus;
 use kubecure::failures::ALL;
 use kubecure::locate;
 use kubecure::report::terminal::{View, screen};
@@ -92,7 +93,7 @@ fn play(section: &str) -> String {
     let gaps = recording.snapshot.gaps.clone();
     let incidents = kubecure::detect::detect(&recording.snapshot);
     let now = recording.snapshot.taken;
-    let healthy = kubecure::cli::world::healthy(&recording.snapshot, None);
+    let healthy = kubecure::cli::world::healthy(&recording.snapshot, &Focus::default());
     let sources = locate::index("repo", None, files.files, files.skipped);
     let shown = sources.clone();
     let world = Recorded::new(recording, sources, None);

@@ -21,6 +21,9 @@ mod metrics;
 #[cfg(unix)]
 #[path = "operations/stop.rs"]
 mod stop;
+#[cfg(unix)]
+#[path = "operations/watch.rs"]
+mod watch;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

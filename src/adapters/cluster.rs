@@ -30,6 +30,7 @@ use serde_json::Value;
 use crate::adapters::project::Projector;
 use crate::case::{Snapshot, Timestamp};
 
+use access::Use;
 pub use errors::{ApiError, Errors};
 pub use kinds::{KINDS, Kind};
 pub use lease::LeasePlace;
@@ -47,12 +48,25 @@ const AT_ONCE: usize = 4;
 pub struct Scope {
     /// `None` for all.
     pub namespaces: Option<Vec<String>>,
+    /// Namespaces of which nothing is read, where all are.
+    pub excluded: Vec<String>,
+}
+
+impl Scope {
+    /// What a request asks for besides, so that the server leaves out what nobody wants: `&fieldSelector=...`, or nothing.
+    fn query(&self, kind: &Kind) -> String {
+        if self.namespaces.is_some() || self.excluded.is_empty() || !kind.is_namespaced {
+            return String::new();
+        }
+        let terms: Vec<String> = self.excluded.iter().map(|name| format!("metadata.namespace!={name}")).collect();
+        format!("&fieldSelector={}", http::encoded(&terms.join(",")))
+    }
 }
 
 /// A cluster that can be asked.
 pub struct Cluster {
     client: kube::Client,
-    /// The same, but more patient: a watch is silent while nothing happens.
+    /// For watches: a list that is read keeps none of them waiting.
     watcher: kube::Client,
     /// Where it is, for errors.
     url: String,
@@ -76,16 +90,14 @@ impl Cluster {
     pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Self> {
         let (config, named_by) = access::find(kubeconfig, context).await?;
         let (url, namespace) = (shown(&config.cluster_url), config.default_namespace.clone());
-        let client = |config: kube::Config| {
-            kube::Client::try_from(config).map_err(|error| {
-                anyhow!(
-                    "the cluster at {url} cannot be used: {}\nHint: `kubectl auth whoami` uses the same credentials",
-                    http::root(&error)
-                )
-            })
+        let unusable = |error: kube::Error| {
+            anyhow!(
+                "the cluster at {url} cannot be used: {}\nHint: `kubectl auth whoami` uses the same credentials",
+                http::root(&error)
+            )
         };
-        let watcher = client(access::patient(config.clone()))?;
-        let client = client(config)?;
+        let watcher = access::client(config.clone(), Use::Watches).map_err(unusable)?;
+        let client = access::client(config, Use::Answers).map_err(unusable)?;
         Ok(Self { client, watcher, url, named_by, namespace, schemas: Mutex::default(), errors: Errors::default() })
     }
 

@@ -66,8 +66,7 @@ pub fn run(args: &CureArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     progress.expect(incidents.len());
     let Loaded { reading, sources, policies, mut gaps } = loaded;
     gaps.extend(behind);
-    let (taken, looked_at) =
-        (reading.snapshot().taken, healthy(reading.snapshot(), args.world.of.namespace.as_deref()));
+    let (taken, looked_at) = (reading.snapshot().taken, healthy(reading.snapshot(), &args.world.focus()));
     let terms = Terms { policies: &policies, cluster: &args.world.cluster, now };
     let shown = sources.clone();
     let forge = forge.map(|f| Box::new(f) as Box<dyn Forge>);

@@ -22,8 +22,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use self::lead::Leadership;
 use self::telemetry::Telemetry;
 use super::output::CliError;
-use super::world::{ClusterArgs, bad_input, no_answer};
-use crate::adapters::cluster::{Cluster, LeasePlace, Scope, Watching};
+use super::world::{ClusterArgs, SelectorArgs, bad_input, no_answer};
+use crate::adapters::cluster::{Cluster, LeasePlace, Watching};
 use crate::adapters::ground::Base;
 use crate::adapters::live::Live;
 use crate::adapters::serve;
@@ -47,19 +47,10 @@ pub struct RunArgs {
     /// are pushed to the repository, and a person opens the pull requests
     #[arg(long, value_name = "FORGE", env = "KUBECURE_FORGE")]
     pub forge: String,
-    /// The file that says how to reach the cluster [default: KUBECONFIG, else ~/.kube/config, else the pod's own
-    /// ServiceAccount]
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-    /// The context of kubeconfig [default: the current one]
-    #[arg(long, value_name = "NAME")]
-    pub context: Option<String>,
-    /// Only this namespace [default: all]
-    #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "all_namespaces")]
-    pub namespace: Option<String>,
-    /// All namespaces, as without it
-    #[arg(short = 'A', long)]
-    pub all_namespaces: bool,
+    #[command(flatten)]
+    pub of: ClusterArgs,
+    #[command(flatten)]
+    pub which: SelectorArgs,
     /// The repository, by its URL; with `local:DIR` the folder that the forge's is made from, where it has none yet
     #[arg(long, value_name = "URL or PATH", default_value = ".", env = "KUBECURE_REPO", hide_env_values = true)]
     pub repo: PathBuf,
@@ -121,7 +112,8 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     // The watches have a thread of their own, so that work on an incident does not keep them waiting.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| CliError::usage(format!("cannot start: {error}")))?;
-    let plan = Plan { cluster: args.cluster.clone(), once: args.once, settle_scale: args.settle_scale };
+    let (cluster, focus) = (args.cluster.clone(), args.of.focus(&args.which));
+    let plan = Plan { cluster, focus, once: args.once, settle_scale: args.settle_scale };
     let outside = runtime.block_on(Outside::start(args, base))?;
     let (ended, missing) = to_the_end(&runtime, outside, plan)?;
     // What still runs then is a read that nobody waits for.
@@ -206,15 +198,9 @@ struct Outside {
 
 impl Outside {
     async fn start(args: &RunArgs, base: Arc<dyn Base>) -> Result<Self, CliError> {
-        let of = ClusterArgs {
-            kubeconfig: args.kubeconfig.clone(),
-            context: args.context.clone(),
-            namespace: args.namespace.clone(),
-            all_namespaces: args.namespace.is_none(),
-        };
         let stop = stopped().map_err(|error| CliError::usage(format!("signals cannot be listened to: {error}")))?;
-        let cluster = Arc::new(of.connect().await?);
-        let scope = Scope { namespaces: args.namespace.clone().map(|name| vec![name]) };
+        let cluster = Arc::new(args.of.connect().await?);
+        let scope = args.of.wide_scope();
         // An address that is taken is told before anything is begun.
         let listener = match args.listen {
             Some(address) => Some(serve::bind(address).await.map_err(bad_input)?),

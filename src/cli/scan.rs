@@ -36,8 +36,7 @@ pub fn run(args: &ScanArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     let incidents = args.world.incidents(&loaded)?;
     progress.expect(incidents.len());
     let Loaded { reading, sources, policies, mut gaps } = loaded;
-    let (taken, looked_at) =
-        (reading.snapshot().taken, healthy(reading.snapshot(), args.world.of.namespace.as_deref()));
+    let (taken, looked_at) = (reading.snapshot().taken, healthy(reading.snapshot(), &args.world.focus()));
     let terms = Terms { policies: &policies, cluster: &args.world.cluster, now: Timestamp::now() };
     let shown = sources.clone();
     let cases = match reading {
@@ -81,7 +80,7 @@ fn text(args: &ScanArgs, cases: &[Case], gaps: &[Gap], healthy: Healthy, sources
     let WorldArgs { snapshot, of, .. } = &args.world;
     let next = if !cases.is_empty() {
         vec![format!("kubecure cure --all --dry-run {}", args.world.again())]
-    } else if snapshot.is_none() && of.namespace.is_none() && !of.all_namespaces {
+    } else if snapshot.is_none() && of.chose_nothing() {
         // Nobody chose that namespace: what was looked at may not be what was meant.
         vec![format!("kubecure scan -A {}", args.world.again())]
     } else {

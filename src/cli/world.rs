@@ -12,7 +12,8 @@ use crate::adapters::folder::{self, RawFiles};
 use crate::adapters::git;
 use crate::adapters::ground;
 use crate::adapters::snapshot::{self, Recording};
-use crate::case::{Gap, Incident, Meta, ObjectRef, Snapshot, Sources};
+use crate::case::{Gap, Incident, LabelSelector, ObjectRef, Snapshot, Sources};
+use crate::detect::Focus;
 use crate::locate;
 use crate::report::plain;
 use crate::report::terminal::Healthy;
@@ -24,27 +25,51 @@ const DEFAULT_CLUSTER: &str = "cluster";
 /// Which cluster, and how much of it: as kubectl has it
 #[derive(Args, Clone, Debug, Default)]
 pub struct ClusterArgs {
-    /// The file that says how to reach the cluster [default: KUBECONFIG, else ~/.kube/config]
+    /// The file that says how to reach the cluster [default: KUBECONFIG, else ~/.kube/config, else the pod's own
+    /// ServiceAccount]
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// The context of kubeconfig [default: the current one]
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
-    /// Only this namespace [default: the context's; of a recorded cluster all]
-    #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "all_namespaces")]
-    pub namespace: Option<String>,
+    /// Only this namespace; given again, or with commas, several [default: the context's; of a recorded cluster, and
+    /// with `run`, all]
+    #[arg(short, long, value_name = "NAMESPACE", value_delimiter = ',', conflicts_with = "all_namespaces")]
+    pub namespace: Vec<String>,
     /// All namespaces
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
+    /// Nothing of this namespace; given again, or with commas, of several. All others, if no namespace is named
+    #[arg(long, value_name = "NAMESPACE", value_delimiter = ',')]
+    pub exclude_namespace: Vec<String>,
+}
+
+/// Which workloads
+#[derive(Args, Clone, Debug, Default)]
+pub struct SelectorArgs {
+    /// Only workloads with these labels, as kubectl writes them: `team=shop,tier!=test,env in (a, b)`
+    #[arg(short = 'l', long, value_name = "LABELS", default_value = "", hide_default_value = true,
+        value_parser = LabelSelector::read)]
+    pub selector: LabelSelector,
 }
 
 impl ClusterArgs {
     /// Refuses what can be no namespace.
     pub fn check(&self) -> Result<(), CliError> {
-        if let Some(name) = self.namespace.as_deref().filter(|name| !is_namespace(name)) {
+        let names = || self.namespace.iter().chain(&self.exclude_namespace);
+        if let Some(name) = names().find(|name| !is_namespace(name)) {
             return Err(CliError::usage(format!("{name:?} is no name of a namespace")).hint("-A looks at all"));
         }
+        if let Some(name) = self.namespace.iter().find(|name| self.exclude_namespace.contains(name)) {
+            return Err(CliError::usage(format!("namespace {name} is named and excluded"))
+                .hint("leave it out of -n or of --exclude-namespace"));
+        }
         Ok(())
+    }
+
+    /// Whether nobody said which namespaces.
+    pub fn chose_nothing(&self) -> bool {
+        self.namespace.is_empty() && self.exclude_namespace.is_empty() && !self.all_namespaces
     }
 
     /// Finds the cluster; it is not asked yet.
@@ -55,21 +80,46 @@ impl ClusterArgs {
 
     /// What to look at of it.
     pub fn scope(&self, cluster: &Cluster) -> Scope {
-        let one = || vec![self.namespace.clone().unwrap_or_else(|| cluster.namespace().to_owned())];
-        Scope { namespaces: (!self.all_namespaces).then(one) }
+        let is_all = self.all_namespaces || (self.namespace.is_empty() && !self.exclude_namespace.is_empty());
+        let own = || vec![cluster.namespace().to_owned()];
+        let named = || if self.namespace.is_empty() { own() } else { self.namespaces() };
+        Scope { namespaces: (!is_all).then(named), excluded: self.exclude_namespace.clone() }
+    }
+
+    /// The same, where no namespace means all of them.
+    pub fn wide_scope(&self) -> Scope {
+        let namespaces = (!self.namespace.is_empty()).then(|| self.namespaces());
+        Scope { namespaces, excluded: self.exclude_namespace.clone() }
+    }
+
+    /// The namespaces that were named, each once.
+    fn namespaces(&self) -> Vec<String> {
+        let mut named = self.namespace.clone();
+        named.sort();
+        named.dedup();
+        named
+    }
+
+    /// Which workloads are meant.
+    pub fn focus(&self, which: &SelectorArgs) -> Focus {
+        Focus {
+            namespaces: self.namespaces(),
+            excluded: self.exclude_namespace.clone(),
+            labels: which.selector.clone(),
+        }
     }
 
     /// A namespace that was asked for and does not exist, where that is known.
     pub fn exists(&self, snapshot: &Snapshot) -> Result<(), CliError> {
         let known = snapshot.names_of("Namespace", None);
-        match &self.namespace {
-            Some(name) if snapshot.kinds.contains("Namespace") && !known.contains(&name.as_str()) => {
-                let some: Vec<&str> = known.into_iter().take(12).collect();
-                Err(CliError::usage(format!("there is no namespace {name} in the cluster"))
-                    .hint(format!("it has {}; -A looks at all", some.join(", "))))
-            }
-            _ => Ok(()),
+        if !snapshot.kinds.contains("Namespace") {
+            return Ok(());
         }
+        // A typo in what is excluded would be one as well, but it hides nothing.
+        let Some(name) = self.namespace.iter().find(|name| !known.contains(&name.as_str())) else { return Ok(()) };
+        let some: Vec<&str> = known.into_iter().take(12).collect();
+        Err(CliError::usage(format!("there is no namespace {name} in the cluster"))
+            .hint(format!("it has {}; -A looks at all", some.join(", "))))
     }
 
     /// The same flags again.
@@ -78,9 +128,10 @@ impl ClusterArgs {
         if let Some(path) = &self.kubeconfig {
             flags.push(format!("--kubeconfig {}", quoted(path)));
         }
-        for (flag, value) in [("--context", &self.context), ("-n", &self.namespace)] {
-            flags.extend(value.iter().map(|value| format!("{flag} {}", plain::shell_word(value))));
-        }
+        let named = self.context.iter().map(|name| ("--context", name));
+        let named = named.chain(self.namespace.iter().map(|name| ("-n", name)));
+        let named = named.chain(self.exclude_namespace.iter().map(|name| ("--exclude-namespace", name)));
+        flags.extend(named.map(|(flag, value)| format!("{flag} {}", plain::shell_word(value))));
         if self.all_namespaces {
             flags.push("-A".to_owned());
         }
@@ -106,6 +157,8 @@ pub struct WorldArgs {
     pub snapshot: Option<PathBuf>,
     #[command(flatten)]
     pub of: ClusterArgs,
+    #[command(flatten)]
+    pub which: SelectorArgs,
     /// The repository, read as it lies there
     #[arg(long, value_name = "PATH", default_value = ".")]
     pub repo: PathBuf,
@@ -196,18 +249,20 @@ impl WorldArgs {
     /// The incidents that the user asked about.
     pub fn incidents(&self, loaded: &Loaded) -> Result<Vec<Incident>, CliError> {
         let snapshot = loaded.reading.snapshot();
-        let mut incidents = crate::detect::detect(snapshot);
-        if let Some(namespace) = &self.of.namespace {
-            // A typo must not read as a clean bill.
-            let known = snapshot.namespaces();
-            if matches!(loaded.reading, Reading::Recorded(_)) && !known.contains(namespace.as_str()) {
-                let known: Vec<&str> = known.into_iter().take(12).collect();
-                return Err(CliError::usage(format!("the snapshot has nothing in a namespace {namespace}"))
-                    .hint(format!("it has {}", known.join(", "))));
-            }
-            incidents.retain(|incident| incident.namespaces().contains(&namespace.as_str()));
+        // A typo must not read as a clean bill.
+        let known = snapshot.namespaces();
+        let unknown = self.of.namespace.iter().find(|name| !known.contains(name.as_str()));
+        if let (Reading::Recorded(_), Some(namespace)) = (&loaded.reading, unknown) {
+            let known: Vec<&str> = known.into_iter().take(12).collect();
+            return Err(CliError::usage(format!("the snapshot has nothing in a namespace {namespace}"))
+                .hint(format!("it has {}", known.join(", "))));
         }
-        Ok(incidents)
+        Ok(self.focus().keep(crate::detect::detect(snapshot), snapshot))
+    }
+
+    /// Which workloads are meant.
+    pub fn focus(&self) -> Focus {
+        self.of.focus(&self.which)
     }
 
     /// The folder of the repository that was asked for, from its top; empty where all of it was.
@@ -223,6 +278,9 @@ impl WorldArgs {
             flags.push(format!("--snapshot {}", quoted(folder)));
         }
         flags.extend(self.of.again());
+        if !self.which.selector.is_empty() {
+            flags.push(format!("-l {}", plain::shell_word(&self.which.selector.to_string())));
+        }
         flags.push(format!("--repo {}", quoted(&self.repo)));
         let cluster = Some(&self.cluster).filter(|name| *name != DEFAULT_CLUSTER);
         for (flag, value) in [("--rev", self.rev.as_ref()), ("--cluster", cluster)] {
@@ -233,11 +291,9 @@ impl WorldArgs {
 }
 
 /// How much was looked at.
-pub fn healthy(snapshot: &Snapshot, namespace: Option<&str>) -> Healthy {
-    let there = |meta: &Meta| namespace.is_none_or(|wanted| meta.namespace.as_deref() == Some(wanted));
-    let workloads =
-        snapshot.workloads.iter().filter(|w| w.metadata.controller().is_none() && there(&w.metadata)).count();
-    Healthy { workloads, pods: snapshot.pods.iter().filter(|pod| there(&pod.metadata)).count() }
+pub fn healthy(snapshot: &Snapshot, focus: &Focus) -> Healthy {
+    let meant = snapshot.workloads.iter().filter(|w| w.metadata.controller().is_none() && focus.has(&w.metadata));
+    Healthy { workloads: meant.count(), pods: snapshot.pods.iter().filter(|pod| focus.has(&pod.metadata)).count() }
 }
 
 /// The policy of the repository. A broken one is an error: what it would forbid is not known.

@@ -46,6 +46,8 @@ pub struct Watch {
     pub silent: Option<SignedDuration>,
     pub restarts: u64,
     pub objects: usize,
+    /// Whether the account may not read it.
+    pub is_refused: bool,
 }
 
 /// How the base branch is.
@@ -255,8 +257,8 @@ mod tests {
             up: secs(4000),
             turned: Some(secs(2)),
             watches: vec![
-                Watch { kind: "Pod", silent: Some(secs(5)), restarts: 1, objects: 12 },
-                Watch { kind: "Node", silent: Some(secs(50)), restarts: 0, objects: 1 },
+                Watch { kind: "Pod", silent: Some(secs(5)), restarts: 1, objects: 12, is_refused: false },
+                Watch { kind: "Node", silent: Some(secs(50)), restarts: 0, objects: 1, is_refused: false },
             ],
             missing: Vec::new(),
             repository: Repository {

@@ -59,7 +59,7 @@ impl Drop for Namespace {
 pub fn deployment(namespace: &str, name: &str) -> String {
     let labels = format!("{{app: {name}}}");
     format!(
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  \
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: {namespace}, labels: {labels}}}\nspec:\n  \
          selector: {{matchLabels: {labels}}}\n  template:\n    metadata: {{labels: {labels}}}\n    spec:\n      \
          serviceAccountName: storfront\n      containers: [{{name: app, image: \"demo.local/busybox:1.35\"}}]\n"
     )
@@ -83,11 +83,16 @@ pub struct Running {
 impl Running {
     /// Starts one whose log goes to a file.
     pub fn start(kubeconfig: &Path, folder: &Path, name: &str, namespace: &str, more: &[&str]) -> Self {
+        Self::over(kubeconfig, folder, name, &["-n", namespace], more)
+    }
+
+    /// Starts one that looks at what the flags of `scope` say.
+    pub fn over(kubeconfig: &Path, folder: &Path, name: &str, scope: &[&str], more: &[&str]) -> Self {
         // Taken and given back: nobody else asks for it in that moment.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let log = folder.join(format!("{name}.log"));
         let mut command = Command::new(assert_cmd::cargo::cargo_bin("kubecure"));
-        command.env_clear().args(["run", "--settle-scale", "0.02", "-n", namespace]);
+        command.env_clear().args(["run", "--settle-scale", "0.02"]).args(scope);
         command.arg("--kubeconfig").arg(kubeconfig).arg("--repo").arg(folder.join("repo"));
         command.arg("--forge").arg(format!("local:{}", folder.join("forge").display()));
         command.arg("--listen").arg(address.to_string()).args(more);
@@ -164,6 +169,13 @@ pub fn pull_requests(folder: &Path) -> Vec<String> {
     let mut titles: Vec<String> = pages.map(title).collect();
     titles.sort();
     titles
+}
+
+/// The issues of the forge, whole.
+pub fn issues(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder.join("forge/issues")) else { return Vec::new() };
+    let pages = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "md"));
+    pages.map(|path| std::fs::read_to_string(path).unwrap()).collect()
 }
 
 /// Holds the forge's lock: who wants to write waits.

@@ -10,6 +10,7 @@ use kubecure::adapters::recorded::Recorded;
 use kubecure::adapters::{folder, snapshot};
 use kubecure::case::{Snapshot, Timestamp};
 use kubecure::controller::{self, Ground, News, Plan, Station, Woken};
+use kubecure::detect::Focus;
 use kubecure::locate;
 use kubecure::report::log::Log;
 use kubecure::report::log::lines::{Format, Lines};
@@ -83,7 +84,7 @@ fn logged(temp: &Path) -> String {
     let to = page.clone();
     let lines = Lines::new(Format::Json, noon, move |line: &str| to.lock().unwrap().push_str(line));
     let station = Still { recording, repository: root().join("example-gitops-repo"), forge: temp.join("forge") };
-    let plan = Plan { cluster: "demo".to_owned(), once: true, settle_scale: 0.0 };
+    let plan = Plan { cluster: "demo".to_owned(), focus: Focus::default(), once: true, settle_scale: 0.0 };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
         runtime.block_on(controller::run(&station, &plan))

@@ -5,16 +5,27 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use kube::Config;
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::{Body, ConfigExt};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+use rustls::pki_types::ServerName;
+use tower_http::decompression::DecompressionLayer;
 
 use super::http::root;
 use crate::redact::Redactor;
 
 const CONNECT: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(60);
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
 /// Longer than any watch is asked to last.
-const SILENCE: Duration = Duration::from_secs(300);
+pub(super) const SILENCE: Duration = Duration::from_secs(300);
+/// A connection of watches is asked whether it lives so often, and is given up when nothing comes back for as long again.
+/// A dead one that nobody closed is so found within half a minute: no bookmark would tell it from a quiet one.
+const PING: Duration = Duration::from_secs(15);
 
 /// Finds the cluster, and says what named it. Reads files, and asks nobody.
 pub(super) async fn find(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<(Config, String)> {
@@ -37,18 +48,60 @@ pub(super) async fn find(kubeconfig: Option<&Path>, context: Option<&str>) -> Re
         ),
     };
     config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(ANSWER);
     // Otherwise the time that a connection idled counts as waiting for an answer.
     config.reset_reader_on_write = true;
     // Its retries go on for minutes; ours know when to stop.
     config.default_retry = false;
+    // By it an audit log tells who asked.
+    config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("kubecure/", env!("CARGO_PKG_VERSION")))));
     Ok((config, named_by))
 }
 
-/// The same for watches.
-pub(super) fn patient(mut config: Config) -> Config {
-    config.read_timeout = Some(SILENCE);
-    config
+/// What a client is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Answers, as small as they can be sent.
+    Answers,
+    /// Watches, which are silent while nothing happens.
+    Watches,
+}
+
+/// A client that is patient with a server, but not with a connection that is dead.
+///
+/// Over HTTP/2 where the server speaks it, as kubectl does; kube's own client speaks HTTP/1.1 alone, which has no pings.
+/// Through a proxy it is kube's, and a dead connection of watches is noticed after five minutes.
+pub(super) fn client(mut config: Config, of: Use) -> kube::Result<Client> {
+    if config.proxy_url.is_some() {
+        config.read_timeout = Some(if of == Use::Watches { SILENCE } else { ANSWER });
+        return Client::try_from(config);
+    }
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_connect_timeout(Some(CONNECT));
+    tcp.set_keepalive(Some(PING));
+    tcp.set_keepalive_interval(Some(PING / 3));
+    tcp.set_keepalive_retries(Some(3));
+    let tls = HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_or_http();
+    let named = config.tls_server_name.as_deref().and_then(|name| ServerName::try_from(name.to_owned()).ok());
+    let tls = match named {
+        Some(name) => tls.with_server_name_resolver(FixedServerNameResolver::new(name)),
+        None => tls,
+    };
+    let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .http2_keep_alive_interval(PING)
+        .http2_keep_alive_timeout(PING)
+        .http2_keep_alive_while_idle(true)
+        .build::<_, Body>(tls.enable_all_versions().wrap_connector(tcp));
+    let is_small = of == Use::Answers && !config.disable_compression;
+    let service = tower::ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .layer(DecompressionLayer::new().gzip(is_small))
+        .layer(config.extra_headers_layer()?)
+        .option_layer(config.auth_layer()?)
+        .map_err(tower::BoxError::from)
+        .service(http);
+    Ok(Client::new(service, config.default_namespace))
 }
 
 /// The files that are there, merged as kubectl merges them, and their names; `None` when there is none.

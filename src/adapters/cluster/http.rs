@@ -10,7 +10,9 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 use serde::Deserialize;
+use tokio::time::timeout;
 
+use super::access::{ANSWER, SILENCE};
 use super::{ApiError, Cluster};
 use crate::case::Timestamp;
 
@@ -113,12 +115,20 @@ impl Cluster {
 
     /// Asks once. An error is that nobody answered.
     pub(super) async fn ask(&self, request: Request<Body>, most: usize) -> Result<(HeaderMap, Reply)> {
-        let response = self.client.send(request).await.map_err(|error| self.unreachable(&error))?;
+        let Ok(sent) = timeout(ANSWER, self.client.send(request)).await else { return Err(self.silent()) };
+        let response = sent.map_err(|error| self.unreachable(&error))?;
         let (parts, body) = response.into_parts();
         self.errors.answered(parts.status);
-        let body = Limited::new(body, most).collect().await.map_err(|error| self.unreachable(error.as_ref()))?;
+        let Ok(body) = timeout(SILENCE, Limited::new(body, most).collect()).await else { return Err(self.silent()) };
+        let body = body.map_err(|error| self.unreachable(error.as_ref()))?;
         let date = parts.headers.get(DATE).and_then(|date| http_date(date.to_str().ok()?));
         Ok((parts.headers, Reply { status: parts.status, date, bytes: body.to_bytes().to_vec() }))
+    }
+
+    /// It took what was asked, and says nothing.
+    fn silent(&self) -> anyhow::Error {
+        self.errors.count(ApiError::Unreachable);
+        anyhow!("the cluster at {} does not answer in time\nHint: `kubectl get --raw /readyz` asks the same", self.url)
     }
 
     pub(super) fn unreachable(&self, error: &(dyn Error + 'static)) -> anyhow::Error {

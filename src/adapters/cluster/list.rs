@@ -40,13 +40,14 @@ impl Cluster {
         mut each: impl FnMut(&[&RawValue]) -> Result<()>,
     ) -> Result<Listed> {
         let mut listed = Listed::default();
+        let query = scope.query(kind);
         match &scope.namespaces {
             Some(namespaces) if kind.is_namespaced => {
                 for namespace in namespaces {
-                    self.pages(kind, Some(namespace), &mut listed, &mut each).await?;
+                    self.pages(kind, Some(namespace), &query, &mut listed, &mut each).await?;
                 }
             }
-            _ => self.pages(kind, None, &mut listed, &mut each).await?,
+            _ => self.pages(kind, None, &query, &mut listed, &mut each).await?,
         }
         Ok(listed)
     }
@@ -55,6 +56,7 @@ impl Cluster {
         &self,
         kind: &Kind,
         namespace: Option<&str>,
+        query: &str,
         listed: &mut Listed,
         each: &mut impl FnMut(&[&RawValue]) -> Result<()>,
     ) -> Result<()> {
@@ -63,7 +65,7 @@ impl Cluster {
         let mut next: Option<String> = None;
         loop {
             let from = next.as_deref().map_or_else(String::new, |token| format!("&continue={}", encoded(token)));
-            let reply = self.get(&format!("{path}?limit={PAGE}{from}"), accept, LARGEST_PAGE).await?;
+            let reply = self.get(&format!("{path}?limit={PAGE}{query}{from}"), accept, LARGEST_PAGE).await?;
             listed.at = listed.at.max(reply.date);
             match reply.status {
                 StatusCode::OK => {

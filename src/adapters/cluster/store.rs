@@ -13,9 +13,10 @@ use crate::case::{Gap, ObjectRef, Snapshot, Timestamp};
 const EVENTS_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// More than any rule reads; the newest are kept.
 const EVENTS_EACH: usize = 32;
-/// What was not answered for this long is not the state of the cluster any more. After an outage the kinds come back one
-/// by one: a ConfigMap that is not seen yet must not look as if it were missing beside the Deployment that is.
-const STALE: SignedDuration = SignedDuration::from_secs(5);
+/// After an outage the kinds come back one by one, and each brings what it missed in a moment: a ConfigMap that is not seen
+/// yet must not look as if it were missing beside the Deployment that is. So nothing is shown while one is away, and for
+/// this long after.
+const CATCHES_UP: SignedDuration = SignedDuration::from_secs(1);
 
 /// Namespace and name.
 pub(super) type Key = (Box<str>, Box<str>);
@@ -33,8 +34,10 @@ struct Shelf {
     kind: &'static Kind,
     objects: BTreeMap<Key, Held>,
     state: State,
-    /// Since when the watch is broken, and why.
-    broken: Option<(Timestamp, String)>,
+    /// Why the watch is broken, if it is.
+    broken: Option<String>,
+    /// When it last answered again after it was broken.
+    back: Option<Timestamp>,
     /// When the server last said something about it.
     heard: Option<Timestamp>,
     /// How often the watch had to begin again before its time.
@@ -51,6 +54,8 @@ pub struct Watched {
     pub restarts: u64,
     /// Objects that are held.
     pub objects: usize,
+    /// Whether the account may not read it.
+    pub is_refused: bool,
 }
 
 #[derive(Debug)]
@@ -75,25 +80,28 @@ impl Store {
     /// A place for one kind; the number names it.
     pub(super) fn shelf(&mut self, kind: &'static Kind) -> usize {
         let (objects, state) = (BTreeMap::new(), State::Unknown);
-        self.shelves.push(Shelf { kind, objects, state, broken: None, heard: None, restarts: 0 });
+        self.shelves.push(Shelf { kind, objects, state, broken: None, back: None, heard: None, restarts: 0 });
         self.shelves.len() - 1
     }
 
     /// A whole list: what is not in it is gone.
-    pub(super) fn replace(&mut self, place: usize, objects: BTreeMap<Key, Held>) {
-        let on = &mut self.shelves[place];
-        (on.objects, on.state, on.broken) = (objects, State::Listed, None);
+    pub(super) fn replace(&mut self, place: usize, objects: BTreeMap<Key, Held>, now: Timestamp) {
+        self.becomes(place, objects, State::Listed, now);
     }
 
-    pub(super) fn unserved(&mut self, place: usize) {
+    pub(super) fn unserved(&mut self, place: usize, now: Timestamp) {
+        self.becomes(place, BTreeMap::new(), State::Unserved, now);
+    }
+
+    fn becomes(&mut self, place: usize, objects: BTreeMap<Key, Held>, state: State, now: Timestamp) {
         let on = &mut self.shelves[place];
-        (on.objects, on.state, on.broken) = (BTreeMap::new(), State::Unserved, None);
+        (on.objects, on.state) = (objects, state);
+        self.answers(place, now);
     }
 
     /// What may not be read any more is not shown any more.
-    pub(super) fn refused(&mut self, place: usize, gaps: Vec<Gap>) {
-        let on = &mut self.shelves[place];
-        (on.objects, on.state, on.broken) = (BTreeMap::new(), State::Refused(gaps), None);
+    pub(super) fn refused(&mut self, place: usize, gaps: Vec<Gap>, now: Timestamp) {
+        self.becomes(place, BTreeMap::new(), State::Refused(gaps), now);
     }
 
     pub(super) fn put(&mut self, place: usize, key: Key, held: Held) {
@@ -104,14 +112,16 @@ impl Store {
         self.shelves[place].objects.remove(key);
     }
 
-    /// The server does not answer for this kind; what was seen last stands for a little while.
-    pub(super) fn broken(&mut self, place: usize, why: String, now: Timestamp) {
-        let broken = &mut self.shelves[place].broken;
-        *broken = Some((broken.take().map_or(now, |(since, _)| since), why));
+    /// The server does not answer for this kind: nobody knows how it is now.
+    pub(super) fn broken(&mut self, place: usize, why: String) {
+        self.shelves[place].broken = Some(why);
     }
 
-    pub(super) fn answers(&mut self, place: usize) {
-        self.shelves[place].broken = None;
+    pub(super) fn answers(&mut self, place: usize, now: Timestamp) {
+        let on = &mut self.shelves[place];
+        if on.broken.take().is_some() {
+            on.back = Some(now);
+        }
     }
 
     /// The server said something, if only that nothing happened.
@@ -128,7 +138,8 @@ impl Store {
     pub(super) fn watched(&self) -> Vec<Watched> {
         let of = |shelf: &Shelf| {
             let (heard, restarts, objects) = (shelf.heard, shelf.restarts, shelf.objects.len());
-            Watched { kind: shelf.kind, heard, restarts, objects }
+            let is_refused = matches!(shelf.state, State::Refused(_));
+            Watched { kind: shelf.kind, heard, restarts, objects, is_refused }
         };
         self.shelves.iter().map(of).collect()
     }
@@ -140,13 +151,17 @@ impl Store {
         self.ahead = if was_set { Some(ahead) } else { self.ahead.max(Some(ahead)) };
     }
 
-    /// Why there is no snapshot: the kinds that were not answered, or not for a while.
+    /// Why there is no snapshot: the kinds that are not answered, or only again since a moment.
     pub(super) fn missing(&self, now: Timestamp) -> Vec<String> {
         let of = |shelf: &Shelf| {
-            let why = shelf.broken.as_ref().map_or("not answered yet", |(_, why)| why.as_str());
-            let is_stale = shelf.broken.as_ref().is_some_and(|(since, _)| now.duration_since(*since) > STALE);
-            let is_missing = matches!(shelf.state, State::Unknown) || is_stale;
-            is_missing.then(|| format!("{}: {why}", shelf.kind.resource))
+            let catches_up = shelf.back.is_some_and(|back| now.duration_since(back).abs() < CATCHES_UP);
+            let why = match &shelf.broken {
+                Some(why) => why,
+                None if matches!(shelf.state, State::Unknown) => "not answered yet",
+                None if catches_up => "just answered again",
+                None => return None,
+            };
+            Some(format!("{}: {why}", shelf.kind.resource))
         };
         self.shelves.iter().filter_map(of).collect()
     }
@@ -259,36 +274,39 @@ mod tests {
     fn there_is_no_snapshot_until_every_kind_was_answered() {
         let mut store = Store::default();
         let (pods, nodes, jobs) = (store.shelf(kind("Pod")), store.shelf(kind("Node")), store.shelf(kind("Job")));
-        store.replace(pods, BTreeMap::from([(key("a"), pod("a")), (key("b"), pod("b"))]));
-        store.unserved(jobs);
+        store.replace(pods, BTreeMap::from([(key("a"), pod("a")), (key("b"), pod("b"))]), at(0));
+        store.unserved(jobs, at(0));
         assert!(shared(&mut store, at(0)).is_none());
         assert_eq!(store.missing(at(0)), ["nodes: not answered yet"]);
         let gap = Gap { what: "nodes".to_owned(), why: "cannot be listed".to_owned() };
-        store.refused(nodes, vec![gap.clone()]);
+        store.refused(nodes, vec![gap.clone()], at(0));
         store.put(pods, key("c"), pod("c"));
         store.remove(pods, &key("a"));
         let snapshot = shared(&mut store, at(0)).unwrap();
         assert_eq!(names(&snapshot), ["b", "c"]);
         assert_eq!(snapshot.gaps, [gap]);
         assert!(snapshot.kinds.contains("Pod") && !snapshot.kinds.contains("Node") && !snapshot.kinds.contains("Job"));
-        store.replace(pods, BTreeMap::new());
+        store.replace(pods, BTreeMap::new(), at(0));
         assert!(shared(&mut store, at(0)).unwrap().pods.is_empty(), "what a list lacks is gone");
         assert_eq!(names(&snapshot), ["b", "c"], "a snapshot stays what it was");
     }
 
     #[test]
-    fn what_is_not_answered_for_a_while_is_not_shown() {
+    fn nothing_is_shown_while_one_kind_is_away_or_catches_up() {
         let mut store = Store::default();
-        let pods = store.shelf(kind("Pod"));
-        store.replace(pods, BTreeMap::new());
-        for second in [0, 4] {
-            store.broken(pods, "refused".to_owned(), at(second));
-            assert!(shared(&mut store, at(second)).is_some());
-        }
+        let (pods, nodes) = (store.shelf(kind("Pod")), store.shelf(kind("Node")));
+        store.replace(nodes, BTreeMap::new(), at(0));
+        store.replace(pods, BTreeMap::new(), at(0));
+        assert!(shared(&mut store, at(0)).is_some());
+        store.broken(pods, "cut".to_owned());
+        assert!(shared(&mut store, at(1)).is_none());
+        assert_eq!(store.missing(at(6)), ["pods: cut"]);
+        store.answers(pods, at(6));
+        assert_eq!(store.missing(at(6)), ["pods: just answered again"]);
         assert!(shared(&mut store, at(6)).is_none());
-        assert_eq!(store.missing(at(6)), ["pods: refused"]);
-        store.answers(pods);
-        assert!(shared(&mut store, at(6)).is_some());
+        assert!(shared(&mut store, at(7)).is_some());
+        store.answers(pods, at(8));
+        assert!(shared(&mut store, at(8)).is_some(), "a watch that ended in time has missed nothing");
     }
 
     #[test]
@@ -308,7 +326,7 @@ mod tests {
     fn an_object_that_cannot_be_read_is_named_until_it_can() {
         let mut store = Store::default();
         let pods = store.shelf(kind("Pod"));
-        store.replace(pods, BTreeMap::from([(key("a"), held(kind("Pod"), "v1", "a", r#"{"spec":7}"#))]));
+        store.replace(pods, BTreeMap::from([(key("a"), held(kind("Pod"), "v1", "a", r#"{"spec":7}"#))]), at(0));
         assert!(store.snapshot(at(0)).gaps[0].why.contains("\"a\""));
         store.put(pods, key("a"), pod("a"));
         assert!(store.snapshot(at(0)).gaps.is_empty());
@@ -318,7 +336,7 @@ mod tests {
     fn events_are_kept_for_an_hour_and_few_of_one_object() {
         let mut store = Store::default();
         let events = store.shelf(kind("Event"));
-        store.replace(events, BTreeMap::new());
+        store.replace(events, BTreeMap::new(), at(0));
         store.put(events, key("old"), event("old", -3601));
         for n in 0..100 {
             let name = format!("e{n:03}");

@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::access::{ANSWER, SILENCE};
 use super::http::{encoded, http_date};
 use super::store::{Key, Store, Watched, held, shared};
 use super::{Cluster, KINDS, Kind, Scope, local_clock};
@@ -36,8 +37,10 @@ const LARGEST_REFUSAL: usize = 64 << 10;
 /// After a failure; doubled each time.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// A right that is missing and a kind that is not served: asked again, in case they come.
+/// A kind that is not served is asked for again, in case it comes.
 const SLOWLY: Duration = Duration::from_secs(120);
+/// A right that is missing as well, and sooner: somebody may just be adding it.
+const REFUSED: Duration = Duration::from_secs(30);
 
 /// A cluster that is watched. Ends with it.
 pub struct Watching {
@@ -82,6 +85,7 @@ impl Watching {
                     shelf,
                     kind,
                     namespace,
+                    excluded: scope.excluded.clone(),
                     tried: 0,
                     watched: 0,
                 };
@@ -131,9 +135,18 @@ struct Feed {
     shelf: usize,
     kind: &'static Kind,
     namespace: Option<String>,
+    excluded: Vec<String>,
     /// Failures in a row.
     tried: u32,
     watched: u64,
+}
+
+/// What a list came to.
+enum Listing {
+    /// The version from which to watch.
+    Whole(String),
+    Refused,
+    Unserved,
 }
 
 /// How a watch ended.
@@ -185,17 +198,18 @@ impl Feed {
     async fn run(mut self) {
         loop {
             match self.list().await {
-                Ok(Some(version)) => self.follow(version).await,
-                Ok(None) => tokio::time::sleep(self.jittered(SLOWLY)).await,
+                Ok(Listing::Whole(version)) => self.follow(version).await,
+                Ok(Listing::Unserved) => tokio::time::sleep(self.jittered(SLOWLY)).await,
+                Ok(Listing::Refused) => tokio::time::sleep(self.jittered(REFUSED)).await,
                 Err(error) => self.failed(&error).await,
             }
         }
     }
 
-    /// Lists everything. The version from which to watch, or `None` where there is nothing to watch.
-    async fn list(&self) -> Result<Option<String>> {
+    /// Lists everything.
+    async fn list(&self) -> Result<Listing> {
         let (mut objects, api_version) = (BTreeMap::new(), self.kind.api_version());
-        let scope = Scope { namespaces: self.namespace.clone().map(|name| vec![name]) };
+        let scope = self.scope();
         let listed = self.cluster.list(self.kind, &scope, |items| {
             for item in items {
                 let mut head = serde_json::from_str::<Head>(item.get())?.metadata;
@@ -210,17 +224,22 @@ impl Feed {
             store.clock(listed.at, local_clock());
             store.heard(self.shelf, local_clock());
             if !listed.is_served {
-                store.unserved(self.shelf);
-                None
+                store.unserved(self.shelf, local_clock());
+                Listing::Unserved
             } else if listed.gaps.is_empty() {
-                store.replace(self.shelf, objects);
+                store.replace(self.shelf, objects, local_clock());
                 // A server that does not say how old a list is has the newest.
-                Some(listed.version.unwrap_or_else(|| "0".to_owned()))
+                Listing::Whole(listed.version.unwrap_or_else(|| "0".to_owned()))
             } else {
-                store.refused(self.shelf, listed.gaps);
-                None
+                store.refused(self.shelf, listed.gaps, local_clock());
+                Listing::Refused
             }
         }))
+    }
+
+    /// What this watch is of.
+    fn scope(&self) -> Scope {
+        Scope { namespaces: self.namespace.clone().map(|name| vec![name]), excluded: self.excluded.clone() }
     }
 
     /// Watches on and on, until only a list can help.
@@ -243,13 +262,16 @@ impl Feed {
         let lasts = LASTS + self.noise() % LASTS_LONGER;
         let path = self.kind.path(self.namespace.as_deref().map(encoded).as_deref());
         let path = format!(
-            "{path}?watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={lasts}",
-            encoded(version)
+            "{path}?watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={lasts}{}",
+            encoded(version),
+            self.scope().query(self.kind)
         );
         let accept = if self.kind.is_bare { BARE } else { WHOLE };
         let request = Request::get(&path).header(ACCEPT, accept).body(Body::empty());
         let request = request.with_context(|| format!("{path} is no path of an API server"))?;
-        let response = self.cluster.watcher.send(request).await.map_err(|error| self.cluster.unreachable(&error))?;
+        let sent = tokio::time::timeout(ANSWER, self.cluster.watcher.send(request)).await;
+        let sent = sent.with_context(|| format!("the watch of {} is not answered", self.kind.resource))?;
+        let response = sent.map_err(|error| self.cluster.unreachable(&error))?;
         let (parts, mut body) = response.into_parts();
         self.cluster.errors.answered(parts.status);
         match parts.status {
@@ -264,10 +286,11 @@ impl Feed {
         }
         self.inner.change(|store| {
             store.clock(parts.headers.get(DATE).and_then(|date| http_date(date.to_str().ok()?)), local_clock());
-            store.answers(self.shelf);
+            store.answers(self.shelf, local_clock());
         });
         let mut rest = Vec::new();
-        while let Some(frame) = body.frame().await {
+        let silent = || format!("the watch of {} is silent for longer than it was to last", self.kind.resource);
+        while let Some(frame) = tokio::time::timeout(SILENCE, body.frame()).await.with_context(silent)? {
             let frame = frame.map_err(|error| anyhow!("the watch of {} broke off: {error}", self.kind.resource))?;
             let Ok(data) = frame.into_data() else { continue };
             self.inner.store().heard(self.shelf, local_clock());
@@ -323,7 +346,7 @@ impl Feed {
         {
             let mut store = self.inner.store();
             store.restarted(self.shelf);
-            store.broken(self.shelf, why, local_clock());
+            store.broken(self.shelf, why);
         }
         let wait = FIRST_WAIT.saturating_mul(1 << self.tried.min(10)).min(LONGEST_WAIT);
         self.tried = self.tried.saturating_add(1);

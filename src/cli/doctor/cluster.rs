@@ -59,12 +59,14 @@ pub(super) async fn checks(of: &ClusterArgs) -> (Vec<Check>, bool) {
             return (all, false);
         }
     }
-    let namespace = of.scope(&cluster).namespaces.and_then(|mut names| names.pop());
-    all.extend(
-        rights(&cluster, namespace.as_deref())
-            .await
-            .unwrap_or_else(|error| vec![Check::error("rights", bad_input(error))]),
-    );
+    let within: Vec<Option<String>> = match of.scope(&cluster).namespaces {
+        Some(names) => names.into_iter().map(Some).collect(),
+        None => vec![None],
+    };
+    for namespace in within {
+        let checks = rights(&cluster, namespace.as_deref()).await;
+        all.extend(checks.unwrap_or_else(|error| vec![Check::error("rights", bad_input(error))]));
+    }
     (all, true)
 }
 

@@ -9,7 +9,7 @@ use crate::adapters::forge::local::{LocalForge, Look};
 use crate::adapters::git::{self, Repo};
 use crate::case::Timestamp;
 use crate::cli::output::CliError;
-use crate::cli::world::{ClusterArgs, WorldArgs, bad_input, unreadable};
+use crate::cli::world::{ClusterArgs, SelectorArgs, WorldArgs, bad_input, unreadable};
 use crate::locate;
 use crate::review::policy::{Policies, PolicyFile};
 
@@ -35,9 +35,9 @@ fn repository(args: &DoctorArgs) -> Result<(Check, RawFiles), CliError> {
         let check = in_git(args, repo)?;
         return Ok((check, repo.manifests(None, "").map_err(bad_input)?));
     }
-    let of = ClusterArgs::default();
+    let (of, which) = (ClusterArgs::default(), SelectorArgs::default());
     let world =
-        WorldArgs { snapshot: None, of, repo: args.repo.clone(), rev: args.rev.clone(), cluster: String::new() };
+        WorldArgs { snapshot: None, of, which, repo: args.repo.clone(), rev: args.rev.clone(), cluster: String::new() };
     let files = world.files()?;
     let Some(repo) = found else {
         let text = format!("{} is in no Git repository; its files are read as they lie there", args.repo.display());

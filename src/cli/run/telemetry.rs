@@ -163,8 +163,10 @@ fn watches(watching: &Watching, now: Timestamp) -> Vec<Watch> {
             known.silent = known.silent.max(silent);
             known.restarts += watched.restarts;
             known.objects += watched.objects;
+            known.is_refused |= watched.is_refused;
         } else {
-            all.push(Watch { kind, silent, restarts: watched.restarts, objects: watched.objects });
+            let (restarts, objects, is_refused) = (watched.restarts, watched.objects, watched.is_refused);
+            all.push(Watch { kind, silent, restarts, objects, is_refused });
         }
     }
     all
@@ -177,6 +179,7 @@ fn fill(metrics: &Metrics, vitals: &Vitals, cluster: &Cluster) {
         metrics.age(&names::WATCH_LAG, &[watch.kind], watch.silent);
         metrics.total(&names::WATCH_RESTARTS, &[watch.kind], watch.restarts as f64);
         metrics.set(&names::WATCH_OBJECTS, &[watch.kind], watch.objects as f64);
+        metrics.set(&names::WATCH_REFUSED, &[watch.kind], f64::from(u8::from(watch.is_refused)));
     }
     for (error, count) in cluster.errors().counts() {
         metrics.total(&names::API_ERRORS_TOTAL, &[error.word()], count as f64);

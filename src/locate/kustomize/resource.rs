@@ -4,6 +4,7 @@ use regex::Regex;
 
 use super::kinds;
 use super::tree::{Data, Scalar, Tree};
+use crate::case::LabelSelector;
 
 /// What identifies an object to kustomize.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,8 +195,8 @@ pub(super) struct Selector {
     kind: Option<Regex>,
     name: Option<Regex>,
     namespace: Option<Regex>,
-    labels: Vec<Requirement>,
-    annotations: Vec<Requirement>,
+    labels: LabelSelector,
+    annotations: LabelSelector,
 }
 
 impl Selector {
@@ -206,7 +207,8 @@ impl Selector {
             let anchored = format!("^(?:{text})$");
             Regex::new(&anchored).map(Some).map_err(|_| format!("`{key}: {text}` is no regular expression"))
         };
-        let requirements = |key: &str| says.some(key).map_or(Ok(Vec::new()), |tree| requirements(tree.text()));
+        let requirements =
+            |key: &str| says.some(key).map_or(Ok(LabelSelector::default()), |tree| LabelSelector::read(tree.text()));
         Ok(Self {
             group: pattern("group")?,
             version: pattern("version")?,
@@ -248,8 +250,9 @@ impl Selector {
     /// Whether the labels and annotations fit.
     pub fn selects_labels(&self, resource: &Resource) -> bool {
         let meta = |field| resource.tree.at(&["metadata", field]);
-        self.labels.iter().all(|one| one.holds(meta("labels")))
-            && self.annotations.iter().all(|one| one.holds(meta("annotations")))
+        let (labels, annotations) = (meta("labels"), meta("annotations"));
+        self.labels.selects(|key| labels?.get(key).map(Tree::text))
+            && self.annotations.selects(|key| annotations?.get(key).map(Tree::text))
     }
 
     /// Whether it says anything of what an object is called.
@@ -260,98 +263,5 @@ impl Selector {
     /// Whether it says anything of labels or annotations.
     pub fn has_labels(&self) -> bool {
         !self.labels.is_empty() || !self.annotations.is_empty()
-    }
-}
-
-/// One term of a label selector.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Requirement {
-    key: String,
-    operator: Operator,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Operator {
-    Exists,
-    Absent,
-    In(Vec<String>),
-    NotIn(Vec<String>),
-}
-
-impl Requirement {
-    fn holds(&self, map: Option<&Tree>) -> bool {
-        let value = map.and_then(|map| map.get(&self.key)).map(Tree::text);
-        match &self.operator {
-            Operator::Exists => value.is_some(),
-            Operator::Absent => value.is_none(),
-            Operator::In(all) => value.is_some_and(|value| all.iter().any(|one| one == value)),
-            Operator::NotIn(all) => value.is_none_or(|value| all.iter().all(|one| one != value)),
-        }
-    }
-}
-
-/// `a=b,c!=d,e in (x, y),f notin (z),g,!h`.
-fn requirements(text: &str) -> Result<Vec<Requirement>, String> {
-    let mut terms: Vec<String> = vec![String::new()];
-    let mut depth = 0;
-    for c in text.chars() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            ',' if depth == 0 => {
-                terms.push(String::new());
-                continue;
-            }
-            _ => {}
-        }
-        if let Some(term) = terms.last_mut() {
-            term.push(c);
-        }
-    }
-    let terms = terms.iter().map(|term| term.trim()).filter(|term| !term.is_empty());
-    terms.map(|term| requirement(term).ok_or_else(|| format!("`{term}` is no label selector"))).collect()
-}
-
-fn requirement(term: &str) -> Option<Requirement> {
-    let of = |key: &str, operator| {
-        let key = key.trim();
-        let is_key = !key.is_empty() && !key.contains([' ', '(', ')', '=', '!', '<', '>']);
-        is_key.then(|| Requirement { key: key.to_owned(), operator })
-    };
-    let set = |text: &str| -> Option<Vec<String>> {
-        let inner = text.trim().strip_prefix('(')?.strip_suffix(')')?;
-        Some(inner.split(',').map(|one| one.trim().to_owned()).collect())
-    };
-    if let Some(key) = term.strip_prefix('!') {
-        return of(key, Operator::Absent);
-    }
-    if let Some((key, value)) = term.split_once("!=") {
-        return of(key, Operator::NotIn(vec![value.trim().to_owned()]));
-    }
-    if let Some((key, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
-        return of(key, Operator::In(vec![value.trim().to_owned()]));
-    }
-    if let Some((key, values)) = term.split_once(" notin ") {
-        return of(key, Operator::NotIn(set(values)?));
-    }
-    if let Some((key, values)) = term.split_once(" in ") {
-        return of(key, Operator::In(set(values)?));
-    }
-    of(term, Operator::Exists)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn label_selectors_are_read_like_kubectl_reads_them() {
-        let read = requirements("a=b, c != d,e in (x, y),f notin (z),g,!h,i==j").unwrap();
-        let keys: Vec<&str> = read.iter().map(|one| one.key.as_str()).collect();
-        assert_eq!(keys, ["a", "c", "e", "f", "g", "h", "i"]);
-        assert_eq!(read[2].operator, Operator::In(vec!["x".to_owned(), "y".to_owned()]));
-        assert_eq!(read[5].operator, Operator::Absent);
-        assert!(requirements("a b").is_err());
-        assert!(requirements("a > 1").is_err(), "numbers are not compared");
     }
 }

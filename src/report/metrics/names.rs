@@ -180,6 +180,12 @@ pub const WATCH_LAG: Metric = gauge(
 );
 /// How many objects are held.
 pub const WATCH_OBJECTS: Metric = gauge("kubecure_watch_objects", &[Label::Watched], "Objects that are held of it");
+/// What the account may not read.
+pub const WATCH_REFUSED: Metric = gauge(
+    "kubecure_watch_refused",
+    &[Label::Watched],
+    "1 where the account has no right to read it, and what it would show stays unseen",
+);
 /// Requests that the API server did not answer as was hoped.
 pub const API_ERRORS_TOTAL: Metric = counter(
     "kubecure_api_errors_total",
@@ -242,6 +248,7 @@ pub const ALL: &[Metric] = &[
     WATCH_RESTARTS,
     WATCH_LAG,
     WATCH_OBJECTS,
+    WATCH_REFUSED,
     API_ERRORS_TOTAL,
     GIT_ERRORS_TOTAL,
     REPOSITORY_AGE,
