@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jiff::SignedDuration;
+use tracing::debug;
 
 use crate::case::{FailureId, Incident, ObjectRef, Shared, Timestamp};
+use crate::report::tally;
 
 /// It is early until a failure has stood this many times as long as it has to.
 const EARLY: i32 = 3;
@@ -246,6 +248,7 @@ impl Agenda {
         let since = told.map_or(now, |since| since.min(now));
         let entry = Entry { since, gone: None, worked: Vec::new(), working: None, attempts: 0, not_before: None };
         self.entries.insert(key.clone(), entry);
+        debug!(incident = %tally::incident_id(incident), %since, "found");
         true
     }
 
