@@ -6,7 +6,7 @@
 pub mod agenda;
 pub mod election;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -35,8 +35,10 @@ const LATEST: SignedDuration = SignedDuration::from_secs(15);
 const BLIND: SignedDuration = SignedDuration::from_secs(1);
 /// A cluster that is not seen for so long is news.
 const BLINKS: SignedDuration = SignedDuration::from_secs(5);
-/// Between two turns at least this, and thrice what the last one took: a busy cluster costs a part of a core.
-const SOONEST: SignedDuration = SignedDuration::from_millis(50);
+/// Between two turns at least this, and twice what one takes: a busy cluster costs a part of a core.
+const SOONEST: SignedDuration = SignedDuration::from_millis(40);
+/// So many looks are remembered for that.
+const LOOKS: usize = 4;
 const SLOWEST: SignedDuration = SignedDuration::from_secs(2);
 /// What is being worked when the end comes has this long.
 const GRACE: SignedDuration = SignedDuration::from_millis(3500);
@@ -228,7 +230,8 @@ struct Turns {
     began: Timestamp,
     /// When the first snapshot was there.
     synced: Option<Timestamp>,
-    took: SignedDuration,
+    /// How long the last looks took, the newest last.
+    took: VecDeque<SignedDuration>,
     /// The cluster's clock less ours: what stands since when is told by the cluster.
     ahead: SignedDuration,
     told: Standing,
@@ -245,7 +248,7 @@ impl Turns {
     fn new(plan: &Plan, now: Timestamp) -> Self {
         let agenda = Agenda::scaled(plan.settle_scale);
         let (told, trouble, invalid, gaps) = (Standing::default(), String::new(), None, BTreeSet::new());
-        let (took, ahead, ended) = (SignedDuration::ZERO, SignedDuration::ZERO, Ended::default());
+        let (took, ahead, ended) = (VecDeque::new(), SignedDuration::ZERO, Ended::default());
         Self { agenda, began: now, synced: None, took, ahead, told, trouble, invalid, blind: None, gaps, ended }
     }
 
@@ -255,10 +258,12 @@ impl Turns {
         let snapshot = station.snapshot();
         self.tell_blind(station, snapshot.is_none(), began);
         let picked = snapshot.map(|snapshot| self.look(station, &snapshot, focus, began));
-        self.took = station.now().duration_since(began);
+        let took = station.now().duration_since(began);
+        self.took.push_back(took);
+        self.took.drain(..self.took.len().saturating_sub(LOOKS));
         let standing = self.agenda.standing();
         let waits = standing.oldest.map(|oldest| began.duration_since(oldest) + self.ahead);
-        station.told(News::Turned { standing, took: self.took, waits });
+        station.told(News::Turned { standing, took, waits });
         picked.unwrap_or_default()
     }
 
@@ -305,7 +310,9 @@ impl Turns {
 
     /// How long to wait at least and at most.
     fn pause(&self, now: Timestamp) -> (SignedDuration, SignedDuration) {
-        let least = self.took.saturating_mul(3).clamp(SOONEST, SLOWEST);
+        // The least of some: that others kept the processor for a moment is no reason to see less.
+        let took = self.took.iter().min().copied().unwrap_or_default();
+        let least = took.saturating_mul(2).clamp(SOONEST, SLOWEST);
         // No event tells that the cluster is seen again.
         let latest = if self.blind.is_some() { BLIND } else { LATEST };
         let due = self.agenda.due().map_or(latest, |due| due.duration_since(now) - self.ahead);

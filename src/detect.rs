@@ -8,8 +8,9 @@ mod creation;
 mod focus;
 mod look;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
+use foldhash::{HashMap, HashSet};
 use jiff::SignedDuration;
 
 pub use containers::{Container, Instance, Role, container_of, containers, counts};

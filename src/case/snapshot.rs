@@ -1,6 +1,8 @@
 //! What the cluster shows at one instant: lists of projected objects, and who belongs to whom.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::places::{Places, key};
 use super::{

@@ -153,6 +153,7 @@ async fn idle(kubeconfig: &Path, watching: &Watching) {
 
 /// Pods begin to fail while others change: how long until each is found?
 async fn sees(watching: &Watching, crowd: &Crowd) {
+    let before = (watching.turns(), watching.cpu(), Instant::now());
     let noise = noise(crowd.client.clone(), crowd.pods.iter().rev().step_by(7).cloned().collect());
     let noise = tokio::spawn(noise);
     let mut written = Vec::new();
@@ -169,6 +170,14 @@ async fn sees(watching: &Watching, crowd: &Crowd) {
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
     noise.abort();
+    let (turns, took) = (watching.turns(), before.2.elapsed().as_secs_f64());
+    let (count, seconds) = (turns.0 - before.0.0, turns.1 - before.0.1);
+    let used = (watching.cpu() - before.1) * 100.0 / took;
+    println!(
+        "meanwhile {:.1} looks a second of {:.1} ms each, {used:.1} % of a core",
+        count / took,
+        seconds * 1e3 / count
+    );
     let found = watching.found();
     let mut late: Vec<f64> = Vec::new();
     for (workload, at) in &written {
@@ -177,12 +186,12 @@ async fn sees(watching: &Watching, crowd: &Crowd) {
         late.push(seen.duration_since(*at).as_secs_f64() * 1e3);
     }
     late.sort_by(f64::total_cmp);
-    let at = |share: f64| late[((late.len() - 1) as f64 * share).round() as usize];
+    let at = |percent: usize| late[(late.len() - 1) * percent / 100];
     println!(
         "event to finding, {CHANGES} changes a second: {:.0} ms in the middle, p99 {:.0} ms (at most 100), worst {:.0} ms, of {}",
-        at(0.5),
-        at(0.99),
-        at(1.0),
+        at(50),
+        at(99),
+        at(100),
         late.len()
     );
 }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -159,22 +159,30 @@ impl Crowd {
         made.buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.unwrap();
     }
 
-    /// Takes everything away.
+    /// Takes everything away, and waits until it is gone.
     pub async fn disperse(self) {
+        let client = self.client.clone();
         for namespace in &self.namespaces {
             let now = json!({"gracePeriodSeconds": 0, "propagationPolicy": "Background"});
-            for kind in [
-                "api/v1/namespaces/NS/pods",
-                "apis/apps/v1/namespaces/NS/replicasets",
-                "apis/apps/v1/namespaces/NS/deployments",
-            ] {
-                let path = format!("/{}", kind.replace("NS", namespace));
-                let _ = send(&self.client, "DELETE", &path, &now).await;
+            for kind in ["api/v1 pods", "apis/apps/v1 replicasets", "apis/apps/v1 deployments"] {
+                let path = format!("/{}", kind.replace(' ', &format!("/namespaces/{namespace}/")));
+                let _ = send(&client, "DELETE", &path, &now).await;
             }
-            let _ = send(&self.client, "DELETE", &format!("/api/v1/namespaces/{namespace}"), &now).await;
+            let _ = send(&client, "DELETE", &format!("/api/v1/namespaces/{namespace}"), &now).await;
         }
         for node in 0..self.pods.len().div_ceil(100) {
-            let _ = send(&self.client, "DELETE", &format!("/api/v1/nodes/bench-{node:03}"), &json!({})).await;
+            let _ = send(&client, "DELETE", &format!("/api/v1/nodes/bench-{node:03}"), &json!({})).await;
+        }
+        let namespaces = self.namespaces.clone();
+        drop(self);
+        for namespace in namespaces {
+            let path = format!("/api/v1/namespaces/{namespace}");
+            for _ in 0..600 {
+                if send(&client, "GET", &path, &Value::Null).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
         }
     }
 }

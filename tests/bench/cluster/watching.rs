@@ -76,6 +76,12 @@ impl Watching {
         lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
     }
 
+    /// How often it has looked, and for how many seconds in all.
+    pub fn turns(&self) -> (f64, f64) {
+        let of = |part: &str| self.metric(&format!("kubecure_turn_duration_seconds_{part}"));
+        (of("count"), of("sum"))
+    }
+
     /// Seconds of a core that it has used.
     pub fn cpu(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
