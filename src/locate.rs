@@ -2,6 +2,7 @@
 
 pub mod kustomize;
 mod manifest;
+pub mod trace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,12 +2,16 @@
 //!
 //! Text is as the cluster has it, redacted but not neutralised: JSON escapes what breaks it, and the reader is a program.
 
+mod trace;
+
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::case::{self, Case, Cure, Declined, EntryKind, Gap, ObjectRef, Operation, Receipt, Request, Timestamp};
 use crate::report::tally::{self, Standing, Tally};
 use crate::report::{diff, terminal};
+
+pub use trace::{coverage, trace};
 
 /// Lines of context in a diff, as Git has them.
 const CONTEXT: usize = 3;

@@ -117,6 +117,19 @@ impl Place {
     }
 }
 
+/// The place of a value, for reading. A file that is no YAML is named as a whole.
+pub(super) fn location(from: &From, value: Value, files: &Files<'_>) -> Option<SourceLocation> {
+    let place = match from.how {
+        How::File => None,
+        _ => Place::of(from),
+    };
+    let whole = || {
+        let (doc, at) = from.outer();
+        Place { file: doc.file.clone(), document: doc.index, path: FieldPath::root(), span: at..at, inside: None }
+    };
+    place.unwrap_or_else(whole).locate(files, Some(value), None)
+}
+
 /// The edit that an operation is in a document.
 pub(in crate::locate) fn edit(operation: &Operation, path: &FieldPath, has_value: bool) -> Edit {
     let action = match operation {
