@@ -229,7 +229,7 @@ fn known(snapshot: &Snapshot) -> impl Iterator<Item = ObjectRef> + '_ {
     let plain = |kind: &'static str, meta: &crate::case::Meta| {
         ObjectRef::new("v1", kind, meta.namespace.as_deref(), &meta.name)
     };
-    let workloads = snapshot.workloads.iter().map(|w| w.id());
+    let workloads = snapshot.workloads.iter().map(crate::case::Workload::id);
     let services = snapshot.services.iter().map(move |s| plain("Service", &s.metadata));
     let configs = snapshot.config_maps.iter().map(move |c| plain("ConfigMap", &c.metadata));
     let others = snapshot.named.iter().map(|named| named.id.clone());

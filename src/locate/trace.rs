@@ -85,6 +85,7 @@ fn is_it(query: &Query<'_>, seen: &Seen) -> bool {
     let live = wanted.namespace.as_deref();
     let is_there = live.is_none()
         || seen.namespace.as_deref() == live
+        || (seen.namespace.is_none() && query.root.is_some())
         || manifest::lives_in(seen.id.namespace.as_deref(), live, query.home);
     let is_root = query.root.is_none_or(|root| {
         let root = root.trim_start_matches("./").trim_end_matches('/');

@@ -166,7 +166,8 @@ impl<'s> Applied<'s> {
             place.chain.extend(site.chain(&place, None));
             place
         });
-        Ok(Some(Origin { value, location, blockers, keys: keys(tree) }))
+        let keys = if matches!(tree.from.how, How::Image(_)) { vec![key(&from)] } else { keys(tree) };
+        Ok(Some(Origin { value, location, blockers, keys }))
     }
 
     /// Why an edit in Git would not reach the object.
@@ -246,11 +247,10 @@ impl<'s> Applied<'s> {
             for (at, resource) in built.resources.iter().enumerate() {
                 walk(&resource.tree, &FieldPath::root(), &mut |tree, path| {
                     for key in keys(tree) {
+                        // A map that a layer made to hold a value has the place of that value, which says more.
                         let fed = index.entry(key).or_default();
-                        // What lies in a part that came as a whole is no other field.
-                        if !fed.iter().any(|(other, above)| *other == at && path.starts_with(above)) {
-                            fed.push((at, path.clone()));
-                        }
+                        fed.retain(|(other, above)| *other != at || !path.starts_with(above));
+                        fed.push((at, path.clone()));
                     }
                     true
                 });
@@ -273,7 +273,7 @@ fn space<'a>(appliers: impl IntoIterator<Item = &'a Applier>, own: Option<&str>)
 fn read(files: &Files<'_>, path: &str) -> Result<Built, Refusal> {
     let broken = |line, why| Refusal { kind: RefusalKind::Broken, file: path.to_owned(), line, why };
     let text = files.get(path).ok_or_else(|| broken(1, "it is not there".to_owned()))?;
-    let documents = yaml::documents(text).map_err(|error| broken(error.line, error.reason.to_string()))?;
+    let documents = yaml::documents(text).map_err(|error| broken(error.line, error.reason))?;
     let mut resources = Vec::new();
     for document in &documents {
         let doc = Doc {
@@ -334,14 +334,12 @@ fn deciding(tree: &Tree) -> From {
 /// Why a value cannot be written back at its place.
 fn unwritable(tree: &Tree) -> Option<String> {
     let shared = "it gets its value through an alias or a merge key, so the line is shared";
-    let is_whole = is_leaf(tree);
     match &tree.from.how {
-        How::Written | How::Literal => None,
         How::Image(parts) => digest(parts),
         How::Shared => Some(shared.to_owned()),
         How::File => Some(format!("it stands in {}, which is no YAML", tree.from.doc.file)),
-        How::Made(why) if is_whole => Some((*why).to_owned()),
-        How::Made(_) => None,
+        How::Made(why) if is_leaf(tree) => Some((*why).to_owned()),
+        How::Written | How::Literal | How::Made(_) => None,
     }
 }
 
@@ -352,9 +350,11 @@ fn digest(parts: &ImageParts) -> Option<String> {
 
 fn keys(tree: &Tree) -> Vec<Key> {
     match &tree.from.how {
-        How::Image(parts) => {
-            [Some(&parts.name), parts.tag.as_ref(), parts.digest.as_ref()].into_iter().flatten().map(key).collect()
-        }
+        // Of an image what decides which one runs; who changes the name changes more than a value.
+        How::Image(parts) => match (&parts.tag, &parts.digest) {
+            (None, None) => vec![key(&parts.name)],
+            (tag, digest) => tag.iter().chain(digest).map(key).collect(),
+        },
         _ => vec![key(&tree.from)],
     }
 }

@@ -15,12 +15,13 @@ use crate::locate::manifest;
 use crate::yaml;
 
 /// The kustomizations of a repository.
+#[expect(clippy::struct_field_names, reason = "the roots are what it is about")]
 pub(in crate::locate) struct Roots {
     pub roots: Vec<Root>,
     /// Every file that a kustomization takes: none of them is applied as it stands.
     taken: BTreeSet<String>,
     /// What applies folders that have no kustomization.
-    others: Vec<Applier>,
+    appliers: Vec<Applier>,
 }
 
 /// A kustomization that is applied: no other takes it, or an object of Flux or Argo CD names its folder.
@@ -77,7 +78,7 @@ impl Roots {
             appliers = others;
             roots.push(Root { appliers: own, ..Root::render(folder, &files, &said) });
         }
-        Self { roots, taken, others: appliers }
+        Self { roots, taken, appliers }
     }
 
     /// Whether a file is read by a kustomization, and not applied as it stands.
@@ -87,7 +88,7 @@ impl Roots {
 
     /// What applies a file that no kustomization takes, if the repository says so.
     pub fn applying<'r>(&'r self, file: &'r str) -> impl Iterator<Item = &'r Applier> {
-        self.others.iter().filter(|applier| applier.takes(file))
+        self.appliers.iter().filter(|applier| applier.takes(file))
     }
 
     /// Whether a file is one of those that a rendering was made from.

@@ -28,7 +28,7 @@ fn block(trace: &Trace, view: &View, pen: &Pen) -> String {
     let shown = trace.value.as_ref().map_or("not set".to_owned(), shown);
     let field = if trace.field.is_root() { String::new() } else { format!(" `{}`: {shown}", trace.field) };
     let title = plain::inline(&format!("{}{field}", trace.object)).into_owned();
-    let mut out = pen.bold(&plain::cut(&title, pen.width)) + "\n";
+    let mut out: String = plain::wrap(&title, pen.width).iter().map(|line| pen.bold(line) + "\n").collect();
     let place = match &trace.found {
         Ok(place) => place,
         Err(declined) => {
@@ -69,11 +69,13 @@ fn shown(value: &Value) -> String {
 
 /// The other fields that an edit of the line would change, each with its root.
 fn feeds(trace: &Trace) -> Vec<String> {
-    let is_other = |feed: &&Feed| feed.object != trace.object || feed.field != trace.field;
-    let others: Vec<&Feed> = trace.feeds.iter().filter(is_other).collect();
+    let is_own = |feed: &Feed| feed.object == trace.object && feed.field == trace.field;
+    let own = trace.feeds.iter().position(is_own);
+    let others: Vec<&Feed> =
+        trace.feeds.iter().enumerate().filter(|(at, _)| Some(*at) != own).map(|(_, f)| f).collect();
     if others.is_empty() {
-        let roots = trace.feeds.first().map_or("", |feed| feed.root.as_str());
-        return vec![format!("nothing else ({roots})")];
+        let root = trace.feeds.first().map_or("", |feed| feed.root.as_str());
+        return vec![format!("nothing else ({root})")];
     }
     let line = |feed: &&Feed| format!("{} `{}` ({})", feed.object, feed.field, feed.root);
     let mut lines: Vec<String> = others.iter().take(SHOWN).map(line).collect();
@@ -104,6 +106,13 @@ fn whole(traces: &[Trace], pen: &Pen) -> String {
     let mut out = traces.first().map(|trace| pen.bold(&plain::inline(&trace.object.to_string()))).unwrap_or_default();
     out.push('\n');
     out += &table(["FIELD", "VALUE", "SET AT"], &rows, pen);
+    let mut blockers: Vec<&String> = traces.iter().flat_map(|trace| &trace.blockers).collect();
+    blockers.sort();
+    blockers.dedup();
+    if !blockers.is_empty() {
+        out += "\nBlocked:\n";
+        out.extend(blockers.iter().map(|why| format!("  {}\n", plain::inline(why))));
+    }
     let found = traces.iter().filter(|trace| trace.found.is_ok() && trace.blockers.is_empty()).count();
     let _ = writeln!(
         out,
@@ -161,7 +170,7 @@ pub fn coverage(coverage: &Coverage, view: &View) -> String {
     }
     let (fields, traced): (usize, usize) =
         coverage.rows.iter().fold((0, 0), |(all, done), row| (all + row.fields, done + row.traced));
-    let percent = if fields == 0 { 0 } else { traced * 100 / fields };
+    let percent = (traced * 100).checked_div(fields).unwrap_or(0);
     let objects = count(coverage.rows.len(), "object");
     let _ = writeln!(
         out,
