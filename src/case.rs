@@ -15,13 +15,14 @@ mod places;
 mod repo_url;
 mod selector;
 mod snapshot;
+mod syncer;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
 pub use delivery::*;
-pub use evidence::{Evidence, Item, ItemSource, Log, LogKey};
+pub use evidence::{Blamed, Evidence, Item, ItemSource, Log, LogKey};
 pub use jiff::Timestamp;
 pub use lease::Lease;
 pub use list::List;
@@ -31,6 +32,7 @@ pub use once::{Same, Word};
 pub use repo_url::{BadUrl, RepoUrl, Scheme};
 pub use selector::LabelSelector;
 pub use snapshot::Snapshot;
+pub use syncer::*;
 
 use crate::yaml::FieldPath;
 

@@ -76,8 +76,15 @@ fn checkout() -> (Proposal, Verdict, Evidence) {
         after: MANIFEST.replace("v2.1.O", "v2.1.0"),
     };
     let snapshot = Arc::new(Snapshot::default().indexed());
-    let evidence =
-        Evidence { incident: incident.clone(), snapshot, items: vec![], logs: vec![], declared: vec![], redactions: 0 };
+    let evidence = Evidence {
+        incident: incident.clone(),
+        snapshot,
+        items: vec![],
+        logs: vec![],
+        declared: vec![],
+        blamed: None,
+        redactions: 0,
+    };
     let proposal = Proposal { incident, diagnosis, locations: vec![location], files: vec![file], base: None };
     let verdict =
         Verdict { ruling: Ruling::Allow, reasons: vec![], passed: vec!["renders".to_owned()], not_checked: vec![] };

@@ -157,7 +157,8 @@ fn rendered(sources: &Sources) -> BTreeMap<String, Vec<(ObjectRef, Value)>> {
 }
 
 /// Parts of fields that say what an item or an object is: another one is merged with others.
-const IDENTITY: [&str; 6] = ["name", ".ip", "topologyKey", "whenUnsatisfiable", "mountPath", "protocol"];
+const IDENTITY: [&str; 8] =
+    ["finalizers", "name", "labels", ".ip", "topologyKey", "whenUnsatisfiable", "mountPath", "protocol"];
 
 #[test]
 fn an_edit_of_the_line_changes_what_it_feeds_and_nothing_else() {

@@ -4,6 +4,7 @@
 //! shows by comparing both; what it does not follow it names, and never guesses.
 
 mod build;
+mod entry;
 mod fields;
 mod files;
 mod generate;
@@ -34,7 +35,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use self::build::Opaque;
+pub(super) use self::entry::{GROUP, corrected, entry};
 use self::files::{Files, Renderings};
+pub(super) use self::layer::within;
 pub use self::layer::{Refusal, RefusalKind};
 pub(super) use self::origin::{Applied, Seen};
 pub(super) use self::place::edit;

@@ -84,6 +84,7 @@ pub(super) fn category(matter: &Matter<'_>) -> Vec<Objection> {
         "unschedulable" => &["Unschedulable"],
         "evicted" => &["Evicted"],
         "quota-exceeded" | "replica-create-failed" => &["FailedCreate"],
+        "gitops-sync-failed" => &["condition ", "status=SyncFailed", "operation phase="],
         "crash-loop" => &["terminated reason=", "exitCode="],
         _ => return Vec::new(),
     };

@@ -120,6 +120,7 @@ pub fn evidence(incident: &Incident, items: Vec<Item>) -> Evidence {
         items,
         logs: Vec::new(),
         declared: Vec::new(),
+        blamed: None,
         redactions: 0,
     }
 }
