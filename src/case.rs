@@ -361,8 +361,19 @@ pub struct SourceLocation {
     /// What is done to the document at `path`, where that is not the change itself: a tag is set for an image, a text
     /// for a patch that stands in it. See [`SourceLocation::operation`].
     pub writes: Option<Operation>,
-    /// Kustomizations that were rendered with the edit and without: nothing but what is intended differs.
+    /// Kustomizations that were rendered with the edit and without: nothing but what is intended differs, and `also`.
     pub rendered: Vec<String>,
+    /// Fields of other objects that the edit changes as well: the blast radius. Policy says how many objects it may be.
+    pub also: Vec<Feed>,
+}
+
+/// A field of an object that is applied, and what renders it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Feed {
+    /// The kustomization that renders it, or the manifest that says it.
+    pub root: String,
+    pub object: ObjectRef,
+    pub field: FieldPath,
 }
 
 impl fmt::Display for SourceLocation {

@@ -58,6 +58,7 @@ fn checkout() -> (Proposal, Verdict, Evidence) {
         chain: Vec::new(),
         writes: None,
         rendered: Vec::new(),
+        also: Vec::new(),
     };
     let cure = Cure::Revert { changes: vec![change], help: "back to v2.1.0".to_owned(), revision: "1".to_owned() };
     let diagnosis = Diagnosis {

@@ -214,6 +214,7 @@ fn location(
         chain,
         writes: None,
         rendered: Vec::new(),
+        also: Vec::new(),
     }
 }
 

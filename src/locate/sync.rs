@@ -253,6 +253,7 @@ impl Look<'_> {
             chain: vec![Link { file: file.to_owned(), line, what: format!("{} speaks of it", self.syncer.id) }],
             writes: None,
             rendered: Vec::new(),
+            also: Vec::new(),
         };
         Blamed { what, place, cure: None }
     }

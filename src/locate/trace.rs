@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::kustomize::{self, Applied, Seen};
 use super::manifest;
-use crate::case::{Declined, ObjectRef, SourceLocation, Sources};
+use crate::case::{Declined, Feed, ObjectRef, SourceLocation, Sources};
 use crate::yaml::FieldPath;
 
 /// What is asked.
@@ -38,15 +38,6 @@ pub struct Trace {
     pub feeds: Vec<Feed>,
     /// Why an edit of the place would not do, each a sentence without a period.
     pub blockers: Vec<String>,
-}
-
-/// A field of an object that is applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Feed {
-    /// The kustomization that renders it, or the manifest that says it.
-    pub root: String,
-    pub object: ObjectRef,
-    pub field: FieldPath,
 }
 
 /// Objects of which nobody can tell which was meant.

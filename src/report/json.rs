@@ -144,6 +144,8 @@ struct Location<'a> {
     column: usize,
     path: String,
     chain: Vec<Link<'a>>,
+    /// Fields of other objects that an edit of the place changes as well.
+    also: Vec<trace::Feed<'a>>,
 }
 
 #[derive(Serialize)]
@@ -384,6 +386,7 @@ impl<'a> From<&'a case::SourceLocation> for Location<'a> {
             column: location.column,
             path: location.path.to_string(),
             chain: location.chain.iter().map(link).collect(),
+            also: location.also.iter().map(trace::Feed::of).collect(),
         }
     }
 }

@@ -111,6 +111,7 @@ fn location(text: &str, needle: &str, path: &str) -> SourceLocation {
         value: Some(json!("64Mi")),
         writes: None,
         rendered: Vec::new(),
+        also: Vec::new(),
         chain: vec![Link {
             file: "apps/web/deployment.yaml".to_owned(),
             line: 1,

@@ -114,6 +114,7 @@ fn place(text: &str, file: &str, path: &FieldPath, span: std::ops::Range<usize>,
         chain: vec![Link { file: file.to_owned(), line, what: format!("names {said}") }],
         writes: None,
         rendered: Vec::new(),
+        also: Vec::new(),
     }
 }
 

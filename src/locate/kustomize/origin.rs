@@ -377,7 +377,7 @@ impl Applier {
     }
 
     /// The namespace that it gives to an object that says `own`; `None` where it leaves that alone.
-    fn gives(&self, own: Option<&str>) -> Option<&str> {
+    pub(super) fn gives(&self, own: Option<&str>) -> Option<&str> {
         self.space.as_deref().filter(|_| own.is_none() || self.moves_all)
     }
 

@@ -116,6 +116,12 @@ impl Root {
         manifest::lives_in(declared, live, home) || self.appliers.iter().any(moves)
     }
 
+    /// An object, where it lives.
+    pub fn lives(&self, id: &ObjectRef) -> ObjectRef {
+        let given = self.appliers.iter().find_map(|applier| applier.gives(id.namespace.as_deref()));
+        ObjectRef { namespace: given.map(ToOwned::to_owned).or_else(|| id.namespace.clone()), ..id.clone() }
+    }
+
     fn render(folder: String, files: &Files<'_>, said: &BTreeMap<String, BTreeSet<String>>) -> Self {
         let path = layer::NAMES.iter().map(|name| layer::join(&folder, name)).find(|path| files.has(path));
         let path = path.unwrap_or_default();

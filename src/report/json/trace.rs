@@ -57,7 +57,7 @@ struct Place<'a> {
 }
 
 #[derive(Serialize)]
-struct Feed<'a> {
+pub(super) struct Feed<'a> {
     root: &'a str,
     kind: &'a str,
     namespace: Option<&'a str>,
@@ -90,7 +90,7 @@ impl<'a> Trace<'a> {
 }
 
 impl<'a> Feed<'a> {
-    fn of(feed: &'a trace::Feed) -> Self {
+    pub(super) fn of(feed: &'a crate::case::Feed) -> Self {
         Self {
             root: &feed.root,
             kind: &feed.object.kind,

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::pen::Pen;
 use super::{View, count, place};
-use crate::case::Declined;
-use crate::locate::trace::{Coverage, Feed, Trace};
+use crate::case::{Declined, Feed};
+use crate::locate::trace::{Coverage, Trace};
 use crate::report::plain;
 
 /// Lines of a list that are shown one by one.
