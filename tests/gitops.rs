@@ -28,14 +28,14 @@ fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
         let target = to.join(entry.file_name());
         if entry.path().is_dir() {
-            copy(&entry.path(), &target)
+            copy(&entry.path(), &target);
         } else {
-            drop(std::fs::copy(entry.path(), target).unwrap())
+            std::fs::copy(entry.path(), target).unwrap();
         }
     }
 }
 
-/// The repository, and in it the GitRepository that the cluster has.
+/// The repository, and in it the `GitRepository` that the cluster has.
 fn repository(folder: &Path) -> PathBuf {
     let repo = folder.join("repo");
     copy(&recording().join("repo"), &repo);

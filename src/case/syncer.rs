@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{Condition, Meta, ObjectRef, Timestamp};
 
-/// An Application of Argo CD; a Kustomization, HelmRelease or GitRepository of Flux.
+/// An Application of Argo CD; a Kustomization, `HelmRelease` or `GitRepository` of Flux.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Syncer {
@@ -120,7 +120,7 @@ const OF_OTHERS: [&str; 7] = [
     "Suspended",
 ];
 
-/// What a HelmRelease says when only its pods do not get ready.
+/// What a `HelmRelease` says when only its pods do not get ready.
 const WAITED: [&str; 3] = ["context deadline exceeded", "timed out waiting", "not ready"];
 
 impl Syncer {

@@ -144,7 +144,7 @@ impl Look<'_> {
     /// the object as it runs.
     fn of_object(&self, error: &SyncError) -> Option<Blamed> {
         static FIELD: LazyLock<Regex> = LazyLock::new(|| {
-            let path = r#"\.?([a-z][A-Za-z0-9]*(?:\[[^\]]*\])?(?:\.[A-Za-z0-9_-]+(?:\[[^\]]*\])?)*)"#;
+            let path = r"\.?([a-z][A-Za-z0-9]*(?:\[[^\]]*\])?(?:\.[A-Za-z0-9_-]+(?:\[[^\]]*\])?)*)";
             Regex::new(&format!(
                 r#"(?:unknown field "{path}"|{path}: (?:Invalid value|Required value|Forbidden|Unsupported value|Duplicate value|Too long|expected|field is immutable|field not declared))"#
             ))
@@ -187,7 +187,7 @@ impl Look<'_> {
                 || matches!((said, runs), (Value::Number(_) | Value::Bool(_), Value::String(_)));
             if is_other {
                 let what = format!("`{}` of {object} says {said}, where {} runs: {runs}", one.field, type_of(runs));
-                found.push(Blamed { what, place, cure: None });
+                found.push(Blamed { place, what, cure: None });
             }
         }
         if found.len() == 1 { found.pop() } else { None }
@@ -255,7 +255,7 @@ impl Look<'_> {
             rendered: Vec::new(),
             also: Vec::new(),
         };
-        Blamed { what, place, cure: None }
+        Blamed { place, what, cure: None }
     }
 }
 

@@ -57,7 +57,7 @@ pub(in crate::locate) fn entry(sources: &Sources, file: &str, missing: &str) -> 
         let operation = Operation::Set { from: Value::from(said.as_str()), to: Value::from(to) };
         Change { object, path: path.clone(), operation }
     });
-    Some(Blamed { what, place, cure })
+    Some(Blamed { place, what, cure })
 }
 
 /// Goes through all texts of a kustomization.
