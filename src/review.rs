@@ -76,6 +76,11 @@ pub fn means_later(gate: &str) -> bool {
     matches!(gate, "limits" | "schedule")
 }
 
+/// Gates whose objection means "not as far as is known": more evidence may come without anything else that changes.
+pub fn means_more_evidence(gate: &str) -> bool {
+    gate == "confidence"
+}
+
 /// Asks every gate.
 pub fn review(
     proposal: &Proposal,

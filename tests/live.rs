@@ -38,6 +38,8 @@ struct Behaviour {
     /// Whether pods are not listed but come later, through the third watch: the first has expired, the second breaks
     /// off in the middle of a line.
     pods_come_later: bool,
+    /// Whether a watch may begin with everything that is there.
+    streams: bool,
     /// Rights to write, and to read Secrets, that the account has although it needs none: `delete pods`.
     too_much: Vec<&'static str>,
     /// What its clock says; else that of the recording.
@@ -242,12 +244,29 @@ impl Server {
     /// A watch: nothing happens, but for pods that come later.
     fn watch(&self, line: &str, mut stream: TcpStream) {
         let date = &self.date;
+        let begins = line.contains("sendInitialEvents=true");
+        if begins && !self.behaviour.streams {
+            let (status, body) = status(422, "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch");
+            let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _ = stream.write_all((head + &body).as_bytes());
+            return;
+        }
         let head = format!("HTTP/1.1 200 X\r\nDate: {date}\r\nTransfer-Encoding: chunked\r\n\r\n");
         let mut said = head + &chunk(r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"150"}}}"#);
         let mut lasts = true;
+        if begins {
+            let path = line.split([' ', '?']).nth(1).unwrap();
+            let kind = KINDS.iter().find(|kind| kind.path(None) == path).unwrap();
+            for object in self.objects.get(kind.resource).into_iter().flatten() {
+                said += &chunk(&json!({"type": "ADDED", "object": object}).to_string());
+            }
+            let end = json!({"resourceVersion": "150", "annotations": {"k8s.io/initial-events-end": "true"}});
+            said += &chunk(&json!({"type": "BOOKMARK", "object": {"metadata": end}}).to_string());
+        }
         if self.behaviour.pods_come_later && line.contains("/pods?") {
             let asked = self.asked.lock().unwrap();
-            let count = asked.iter().filter(|line| line.contains("/pods?watch=true")).count();
+            let count =
+                asked.iter().filter(|l| l.contains("/pods?watch=true") && !l.contains("sendInitialEvents")).count();
             match count {
                 1 => {
                     let gone =
@@ -555,6 +574,17 @@ fn opened(forge: &Path) -> Vec<PathBuf> {
     all
 }
 
+/// The titles of what was opened, sorted.
+fn titles(forge: &Path) -> Vec<String> {
+    let title = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap();
+        text.lines().find(|line| line.starts_with("title:")).unwrap().to_owned()
+    };
+    let mut all: Vec<String> = opened(forge).iter().map(title).collect();
+    all.sort();
+    all
+}
+
 #[test]
 fn one_pass_over_a_watched_cluster_opens_what_cure_opens_and_a_second_opens_nothing() {
     let temp = tempfile::tempdir().unwrap();
@@ -564,15 +594,6 @@ fn one_pass_over_a_watched_cluster_opens_what_cure_opens_and_a_second_opens_noth
     let (by_cure, by_run) = (temp.path().join("cure"), temp.path().join("run"));
     let mut cure = live(&["cure", "--all", "-A"], &config, &repo);
     cure.arg("--forge").arg(format!("local:{}", by_cure.display())).assert().code(0);
-    let titles = |forge: &Path| {
-        let title = |file: &PathBuf| {
-            let text = std::fs::read_to_string(file).unwrap();
-            text.lines().find(|line| line.starts_with("title:")).unwrap().to_owned()
-        };
-        let mut all: Vec<String> = opened(forge).iter().map(title).collect();
-        all.sort();
-        all
-    };
     let first = run(&config, &repo, &by_run).arg("--once").output().unwrap();
     let said = String::from_utf8(first.stderr).unwrap();
     assert!(first.status.success(), "{said}");
@@ -588,6 +609,26 @@ fn one_pass_over_a_watched_cluster_opens_what_cure_opens_and_a_second_opens_noth
     for line in server.asked.lock().unwrap().iter() {
         assert!(line.starts_with("GET ") && !line.contains("secret"), "{line}");
     }
+}
+
+#[test]
+fn a_server_that_begins_watches_with_everything_is_not_listed() {
+    let temp = tempfile::tempdir().unwrap();
+    let (folder, repo) = shop();
+    let behaviour = Behaviour { streams: true, ..Behaviour::default() };
+    let (server, url) = Server::start(&folder, behaviour);
+    let config = kubeconfig(temp.path(), &url, "default");
+    let (by_cure, by_run) = (temp.path().join("cure"), temp.path().join("run"));
+    let mut cure = live(&["cure", "--all", "-A"], &config, &repo);
+    cure.arg("--forge").arg(format!("local:{}", by_cure.display())).assert().code(0);
+    server.asked.lock().unwrap().clear();
+    let output = run(&config, &repo, &by_run).arg("--once").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!titles(&by_run).is_empty());
+    assert_eq!(titles(&by_run), titles(&by_cure));
+    let asked = server.asked.lock().unwrap();
+    let lists: Vec<&String> = asked.iter().filter(|line| line.contains("limit=")).collect();
+    assert!(lists.is_empty(), "{lists:?}");
 }
 
 #[cfg(unix)]
@@ -609,7 +650,8 @@ fn a_watch_that_expires_and_one_that_breaks_off_cost_nothing_and_a_signal_ends_i
     assert!(status.success() && ending.elapsed().as_secs() < 5, "{status} after {:?}", ending.elapsed());
     assert_eq!(found.len(), 1);
     let asked = server.asked.lock().unwrap();
-    let asked: Vec<&String> = asked.iter().filter(|line| line.contains("/pods?")).collect();
+    let asked: Vec<&String> =
+        asked.iter().filter(|line| line.contains("/pods?") && !line.contains("sendInitialEvents")).collect();
     let is_list = |line: &&String| line.contains("limit=");
     assert!(is_list(&asked[0]) && asked[1].contains("resourceVersion=100&"), "{asked:?}");
     assert!(is_list(&asked[2]) && asked[3].contains("resourceVersion=100&"), "410 Gone: list again: {asked:?}");

@@ -1,4 +1,4 @@
-//! Workloads that fail within seconds, and whose cure is established: a key of a ConfigMap that misses by one sign.
+//! Workloads that fail at once, and whose cure is established: the name of a ServiceAccount that misses by one sign.
 
 use std::path::Path;
 
@@ -48,13 +48,10 @@ fn namespaces(namespace: &str) -> String {
 fn manifest(namespace: &str, name: &str) -> String {
     format!(
         "apiVersion: v1
-kind: ConfigMap
+kind: ServiceAccount
 metadata:
-  name: {name}
+  name: {name}-runner
   namespace: {namespace}
-data:
-  currency: EUR
-  database-url: postgres://db.{namespace}.svc:5432/{name}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -70,17 +67,12 @@ spec:
       labels:
         app: {name}
     spec:
+      serviceAccountName: {name}-runer
       terminationGracePeriodSeconds: 1
       containers:
       - name: app
         image: demo.local/busybox:1.35
         command: [sleep, \"3600\"]
-        env:
-        - name: DATABASE_URL
-          valueFrom:
-            configMapKeyRef:
-              name: {name}
-              key: database_url
 "
     )
 }

@@ -1,11 +1,13 @@
 //! One watch for each kind: the cluster's state is held and kept up to date, and every change wakes who waits for it.
 //!
-//! A list, then a watch from where the list ends. A watch that breaks goes on where it was; one that the server has
-//! forgotten (410 Gone) begins with a list again. Nothing is asked in a hurry: each failure waits longer.
+//! A watch that begins with everything, where the server offers that (Kubernetes 1.34), else a list, page by page, and a
+//! watch from where it ends. A watch that breaks goes on where it was; one that the server has forgotten (410 Gone) begins
+//! anew. Nothing is asked in a hurry: each failure waits longer.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use tokio::task::JoinSet;
 
 use super::access::{ANSWER, SILENCE};
 use super::http::{encoded, http_date};
-use super::store::{Key, Store, Watched, held, shared};
+use super::store::{Held, Key, Store, Watched, held, shared};
 use super::{Cluster, KINDS, Kind, Scope, local_clock};
 use crate::case::Snapshot;
 
@@ -53,6 +55,8 @@ pub struct Watching {
 struct Inner {
     store: Mutex<Store>,
     changed: Notify,
+    /// Whether the server has refused to begin a watch with everything.
+    lists_only: AtomicBool,
 }
 
 impl Inner {
@@ -155,7 +159,15 @@ enum End {
     InTime,
     /// The server does not remember so far back, or refuses: a list tells which.
     Expired,
+    /// The server does not begin watches with everything.
+    NotOffered,
 }
+
+/// What a watch has sent so far of everything that is there; `None` once that is whole.
+type First = Option<BTreeMap<Key, Held>>;
+
+/// What marks the end of everything, as `metadata.annotations` of a bookmark (KEP-3157).
+const END_OF_FIRST: &str = "k8s.io/initial-events-end";
 
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -197,11 +209,45 @@ impl HeadMeta {
 impl Feed {
     async fn run(mut self) {
         loop {
-            match self.list().await {
+            match self.begin().await {
                 Ok(Listing::Whole(version)) => self.follow(version).await,
                 Ok(Listing::Unserved) => tokio::time::sleep(self.jittered(SLOWLY)).await,
                 Ok(Listing::Refused) => tokio::time::sleep(self.jittered(REFUSED)).await,
                 Err(error) => self.failed(&error).await,
+            }
+        }
+    }
+
+    /// Everything that is there, and the version from which to watch.
+    async fn begin(&mut self) -> Result<Listing> {
+        if !self.inner.lists_only.load(Ordering::Relaxed)
+            && let Some(version) = self.stream().await?
+        {
+            return Ok(Listing::Whole(version));
+        }
+        self.list().await
+    }
+
+    /// A watch that begins with everything, for as long as it lasts. `None` where the server refuses: a list tells why.
+    async fn stream(&mut self) -> Result<Option<String>> {
+        let (mut version, mut first) = (String::new(), Some(BTreeMap::new()));
+        let ended = self.watch(&mut version, &mut first).await;
+        if first.is_some() {
+            return match ended? {
+                End::InTime => Err(anyhow!("the watch of {} ended before all of it was sent", self.kind.resource)),
+                End::Expired => Ok(None),
+                End::NotOffered => {
+                    self.inner.lists_only.store(true, Ordering::Relaxed);
+                    Ok(None)
+                }
+            };
+        }
+        match ended {
+            Ok(End::InTime) => Ok(Some(version)),
+            Ok(End::Expired | End::NotOffered) => Err(self.gone()),
+            Err(error) => {
+                self.failed(&error).await;
+                Ok(Some(version))
             }
         }
     }
@@ -245,25 +291,29 @@ impl Feed {
     /// Watches on and on, until only a list can help.
     async fn follow(&mut self, mut version: String) {
         loop {
-            match self.watch(&mut version).await {
+            match self.watch(&mut version, &mut None).await {
                 Ok(End::InTime) => {}
-                Ok(End::Expired) => {
-                    let gone = anyhow!("the watch of {} has expired, and begins again", self.kind.resource);
-                    return self.failed(&gone).await;
-                }
+                Ok(End::Expired | End::NotOffered) => return self.failed(&self.gone()).await,
                 Err(error) => self.failed(&error).await,
             }
         }
     }
 
-    /// One watch, for as long as it lasts.
-    async fn watch(&mut self, version: &mut String) -> Result<End> {
+    fn gone(&self) -> anyhow::Error {
+        anyhow!("the watch of {} has expired, and begins again", self.kind.resource)
+    }
+
+    /// One watch, for as long as it lasts: from a version on, or with everything first.
+    async fn watch(&mut self, version: &mut String, first: &mut First) -> Result<End> {
         self.watched += 1;
         let lasts = LASTS + self.noise() % LASTS_LONGER;
         let path = self.kind.path(self.namespace.as_deref().map(encoded).as_deref());
         let path = format!(
-            "{path}?watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={lasts}{}",
-            encoded(version),
+            "{path}?watch=true&allowWatchBookmarks=true{}&timeoutSeconds={lasts}{}",
+            match first {
+                Some(_) => "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan".to_owned(),
+                None => format!("&resourceVersion={}", encoded(version)),
+            },
             self.scope().query(self.kind)
         );
         let accept = if self.kind.is_bare { BARE } else { WHOLE };
@@ -272,11 +322,14 @@ impl Feed {
         let sent = tokio::time::timeout(ANSWER, self.cluster.watcher.send(request)).await;
         let sent = sent.with_context(|| format!("the watch of {} is not answered", self.kind.resource))?;
         let response = sent.map_err(|error| self.cluster.unreachable(&error))?;
-        let (parts, mut body) = response.into_parts();
+        let (parts, body) = response.into_parts();
         self.cluster.errors.answered(parts.status);
         match parts.status {
             StatusCode::OK => {}
             StatusCode::GONE | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => return Ok(End::Expired),
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY if first.is_some() => {
+                return Ok(End::NotOffered);
+            }
             status => {
                 let read = Limited::new(body, LARGEST_REFUSAL).collect().await;
                 let text = read.map(|all| String::from_utf8_lossy(&all.to_bytes()).into_owned()).unwrap_or_default();
@@ -286,18 +339,37 @@ impl Feed {
         }
         self.inner.change(|store| {
             store.clock(parts.headers.get(DATE).and_then(|date| http_date(date.to_str().ok()?)), local_clock());
-            store.answers(self.shelf, local_clock());
+            if first.is_none() {
+                store.answers(self.shelf, local_clock());
+            }
         });
+        self.read(body, version, first).await
+    }
+
+    /// What a watch says, until it ends.
+    async fn read(&mut self, mut body: kube::client::Body, version: &mut String, first: &mut First) -> Result<End> {
         let mut rest = Vec::new();
-        let silent = || format!("the watch of {} is silent for longer than it was to last", self.kind.resource);
-        while let Some(frame) = tokio::time::timeout(SILENCE, body.frame()).await.with_context(silent)? {
+        loop {
+            let patience = if first.is_some() { ANSWER } else { SILENCE };
+            let frame = match tokio::time::timeout(patience, body.frame()).await {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(End::InTime),
+                // One that does not know what it was asked for sends what it has, and no end of it.
+                Err(_) if first.is_some() => return Ok(End::NotOffered),
+                Err(_) => {
+                    return Err(anyhow!(
+                        "the watch of {} is silent for longer than it was to last",
+                        self.kind.resource
+                    ));
+                }
+            };
             let frame = frame.map_err(|error| anyhow!("the watch of {} broke off: {error}", self.kind.resource))?;
             let Ok(data) = frame.into_data() else { continue };
             self.inner.store().heard(self.shelf, local_clock());
             rest.extend_from_slice(&data);
             if let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') {
                 for line in rest[..end].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                    if let Some(end) = self.event(line, version)? {
+                    if let Some(end) = self.event(line, version, first)? {
                         return Ok(end);
                     }
                 }
@@ -307,11 +379,10 @@ impl Feed {
                 return Err(anyhow!("an event of {} is larger than any object", self.kind.resource));
             }
         }
-        Ok(End::InTime)
     }
 
     /// One line of a watch.
-    fn event(&mut self, line: &[u8], version: &mut String) -> Result<Option<End>> {
+    fn event(&mut self, line: &[u8], version: &mut String, first: &mut First) -> Result<Option<End>> {
         let said = || format!("the watch of {} says what cannot be read", self.kind.resource);
         let line: Line<'_> = serde_json::from_slice(line).with_context(said)?;
         if line.r#type == "ERROR" {
@@ -326,16 +397,29 @@ impl Feed {
         match &*line.r#type {
             "ADDED" | "MODIFIED" => {
                 let object = held(self.kind, &self.kind.api_version(), &key.1, line.object.get());
-                self.inner.change(|store| store.put(self.shelf, key, object));
+                match first {
+                    Some(first) => _ = first.insert(key, object),
+                    None => self.inner.change(|store| store.put(self.shelf, key, object)),
+                }
             }
-            "DELETED" => self.inner.change(|store| store.remove(self.shelf, &key)),
-            // A bookmark says only how far the watch has come.
+            "DELETED" => match first {
+                Some(first) => _ = first.remove(&key),
+                None => self.inner.change(|store| store.remove(self.shelf, &key)),
+            },
+            // A bookmark says how far the watch has come; one of them that everything was sent.
+            _ if line.object.get().contains(END_OF_FIRST) => {
+                if let Some(all) = first.take() {
+                    self.inner.change(|store| store.replace(self.shelf, all, local_clock()));
+                }
+            }
             _ => {}
         }
         if let Some(newer) = newer.filter(|newer| !newer.is_empty()) {
             *version = newer;
         }
-        self.tried = 0;
+        if first.is_none() {
+            self.tried = 0;
+        }
         Ok(None)
     }
 
