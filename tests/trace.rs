@@ -222,7 +222,7 @@ fn an_edit_of_the_line_changes_what_it_feeds_and_nothing_else() {
                                 let is_there = id.namespace.is_none() || id.namespace == feed.object.namespace;
                                 let from = feed.field.get(value).cloned().unwrap_or_default();
                                 // Only a part of the text is taken there: it may be the part that stays.
-                                let is_part = from != Value::from(said.as_str());
+                                let is_part = from != said.as_str();
                                 let then = after[folder].iter().find(|(other, _)| other == id);
                                 let then = then.and_then(|(_, value)| feed.field.get(value)).cloned();
                                 let to = then.filter(|_| is_part).unwrap_or(to.clone());
