@@ -2,6 +2,8 @@
 
 pub mod kustomize;
 mod manifest;
+mod sync;
+pub mod trace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -66,6 +68,9 @@ fn locate(
     sources: &Sources,
     home: Option<&str>,
 ) -> Result<SourceLocation, Declined> {
+    if sync::is_of_kustomization(change) {
+        return sync::locate_entry(change, sources);
+    }
     let roots = search.roots();
     let plain = manifest::locate(change, sources, home, &|file| !roots.takes(file));
     match (search.locate(change), plain) {
@@ -86,6 +91,8 @@ fn locate(
         }
     }
 }
+
+pub use sync::blamed;
 
 /// The edit of a document that makes a change true, at its place.
 pub fn edit_at(change: &Change, location: &SourceLocation) -> yaml::Edit {
