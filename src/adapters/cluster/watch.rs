@@ -32,6 +32,8 @@ const BARE: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1
 /// A watch is asked to end after so long, and a little longer, so that not all end at once.
 const LASTS: u64 = 240;
 const LASTS_LONGER: u64 = 50;
+/// A watch that begins with everything says something within this, or the server did not understand what it was asked.
+const BEGINS: Duration = Duration::from_secs(10);
 /// One event is one object; no object that etcd takes is as large.
 const LARGEST_LINE: usize = 32 << 20;
 /// A refusal, as far as it is read.
@@ -350,7 +352,7 @@ impl Feed {
     async fn read(&mut self, mut body: kube::client::Body, version: &mut String, first: &mut First) -> Result<End> {
         let mut rest = Vec::new();
         loop {
-            let patience = if first.is_some() { ANSWER } else { SILENCE };
+            let patience = if first.is_some() { BEGINS } else { SILENCE };
             let frame = match tokio::time::timeout(patience, body.frame()).await {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Ok(End::InTime),
