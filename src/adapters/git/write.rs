@@ -15,7 +15,7 @@ use crate::submit::FIX_TRAILER;
 /// The committer of every commit that KubeCure makes. With the trailer, the mark of our own.
 pub const EMAIL: &str = "bot@kubecure.io";
 /// All our branches begin with this.
-pub(super) const BRANCHES: &str = "kubecure/";
+pub(in crate::adapters) const BRANCHES: &str = "kubecure/";
 /// So many commits of the base branch are searched for our trailer.
 pub(super) const SEARCHED: usize = 20_000;
 

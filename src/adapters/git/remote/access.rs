@@ -56,7 +56,7 @@ impl fmt::Debug for Secret {
 }
 
 /// What one operation has: everything read, nothing shown.
-pub(super) struct Keys {
+pub(in crate::adapters) struct Keys {
     /// `Basic …`, for HTTP.
     pub authorization: Option<Secret>,
     pub ssh_key_file: Option<PathBuf>,
@@ -101,6 +101,11 @@ impl Keys {
     /// The value of the header, for the request alone.
     pub fn header(&self) -> Option<&str> {
         self.authorization.as_ref().map(|secret| secret.0.as_str())
+    }
+
+    /// The token itself, for a forge's API.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_ref().map(|secret| secret.0.as_str())
     }
 
     /// With what HTTP is tried.
