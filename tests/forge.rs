@@ -12,9 +12,15 @@ mod bed;
 mod faults;
 #[path = "forge/gitea.rs"]
 mod gitea;
+#[path = "forge/github.rs"]
+mod github;
 #[path = "forge/life.rs"]
 mod life;
+#[path = "forge/openapi.rs"]
+mod openapi;
 #[path = "forge/proxy.rs"]
 mod proxy;
 #[path = "forge/races.rs"]
 mod races;
+#[path = "forge/recorder.rs"]
+mod recorder;

@@ -7,6 +7,7 @@ pub mod address;
 pub mod api;
 pub mod branch;
 mod gitea;
+pub mod github;
 pub mod hosted;
 pub mod local;
 
@@ -17,7 +18,8 @@ use anyhow::Result;
 use self::address::{Address, Kind};
 use self::api::Manner;
 use self::gitea::Gitea;
-use self::hosted::Hosted;
+use self::github::Github;
+use self::hosted::{Api, Hosted};
 use crate::adapters::git::remote::Door;
 use crate::case::{EntryState, History, HistoryEntry, ObjectRef, Receipt, Request};
 use crate::submit::{BEGIN, END};
@@ -54,9 +56,15 @@ pub trait Forge: Send {
 /// A forge with an API. Nothing is asked yet.
 pub fn connect(address: &Address, door: Door, manner: Manner) -> Hosted {
     let name = address.page();
-    match address.kind {
-        Kind::Gitea | Kind::Github | Kind::Gitlab => Hosted::new(Box::new(Gitea::new(address, door, manner)), name),
-    }
+    let api: Box<dyn Api> = match address.kind {
+        Kind::Gitea => Box::new(Gitea::new(address, door, manner)),
+        Kind::Github => {
+            let is_app = door.is_minted();
+            Box::new(Github::new(address, door, is_app, manner))
+        }
+        Kind::Gitlab => Box::new(Gitea::new(address, door, manner)),
+    };
+    Hosted::new(api, name)
 }
 
 /// Where our part of a body stands, markers included.

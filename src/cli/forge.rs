@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a verb reads the environment once, at the edge")]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::git::GitArgs;
@@ -9,8 +10,9 @@ use super::output::CliError;
 use crate::adapters::forge::address::{Address, BadAddress, Kind};
 use crate::adapters::forge::api::Manner;
 use crate::adapters::forge::connect;
+use crate::adapters::forge::github::app::App;
 use crate::adapters::forge::hosted::Hosted;
-use crate::adapters::git::remote::{Access, Door, Limits, Secret};
+use crate::adapters::git::remote::{Access, Door, Limits, Minted, Secret};
 use crate::case::RepoUrl;
 use crate::settings::{ForgeKind, ForgeSettings};
 
@@ -107,13 +109,22 @@ impl GitArgs {
         connect(address, Door::new(self.forge_access(address, repo), Limits::default()), manner)
     }
 
+    /// What makes tokens, where a GitHub App is named.
+    pub(super) fn app(&self, address: &Address) -> Option<Minted> {
+        let (id, key) = (self.github_app?, self.github_app_key_file.clone()?);
+        let access = Access { ca_file: self.git_ca_file.clone(), ..Access::default() };
+        let door = Door::new(access, Limits::default());
+        let app = App::new(id, key, self.github_installation, address.clone(), door);
+        (address.kind == Kind::Github).then(|| Minted(Arc::new(move || app.token())))
+    }
+
     /// The token for the API: its own, or that for Git where both go to one host.
     fn forge_access(&self, address: &Address, repo: &RepoUrl) -> Access {
         let of = |name: &str| std::env::var(name).ok().and_then(|token| Secret::new(&token));
         let own = of("KUBECURE_FORGE_TOKEN")
             .or_else(|| (address.kind == Kind::Github).then(|| of("KUBECURE_GITHUB_TOKEN")).flatten());
         let ca_file = self.git_ca_file.clone();
-        let none = Access { ca_file, ..Access::default() };
+        let none = Access { ca_file, minted: self.app(address), ..Access::default() };
         match (&self.forge_token_file, own) {
             (Some(file), own) => Access { token_file: Some(file.clone()), token: own, ..none },
             (None, Some(own)) => Access { token: Some(own), ..none },

@@ -10,6 +10,7 @@ use clap::Args;
 use super::forge::Named;
 use super::output::CliError;
 use super::world::bad_input;
+use crate::adapters::forge::address::{Address, Kind};
 use crate::adapters::git::remote::{Access, Depth, Limits, Remote, Secret};
 use crate::adapters::ground::{Base, LocalBase, Plan, RemoteBase};
 use crate::case::RepoUrl;
@@ -29,6 +30,15 @@ pub struct GitArgs {
     /// KUBECURE_FORGE_TOKEN [default: the token for Git, where both are on one host]
     #[arg(long, value_name = "FILE", env = "KUBECURE_FORGE_TOKEN_FILE")]
     pub forge_token_file: Option<PathBuf>,
+    /// The id of a GitHub App, instead of tokens: its commits are made by GitHub, and verified
+    #[arg(long, value_name = "ID", env = "KUBECURE_GITHUB_APP_ID", requires = "github_app_key_file")]
+    pub github_app: Option<u64>,
+    /// The App's private key, in PEM
+    #[arg(long, value_name = "FILE", env = "KUBECURE_GITHUB_APP_KEY_FILE")]
+    pub github_app_key_file: Option<PathBuf>,
+    /// The installation of the App [default: the one that has the repository]
+    #[arg(long, value_name = "ID", env = "KUBECURE_GITHUB_INSTALLATION_ID")]
+    pub github_installation: Option<u64>,
     /// Milliseconds between two writes to the forge's API
     #[arg(long, value_name = "MS", default_value_t = 1000, hide = true)]
     pub forge_gap: u64,
@@ -72,6 +82,7 @@ impl GitArgs {
             user: self.git_user.clone(),
             token: std::env::var("KUBECURE_GIT_TOKEN").ok().and_then(|token| Secret::new(&token)),
             token_file: self.git_token_file.clone(),
+            minted: Address::new(Kind::Github, None, &url).ok().and_then(|address| self.app(&address)),
             ssh_key_file: self.ssh_key_file.clone(),
             ssh_known_hosts_file: self.ssh_known_hosts_file.clone(),
             ca_file: self.git_ca_file.clone(),

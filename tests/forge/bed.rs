@@ -133,7 +133,7 @@ impl Shop {
         let address = Address::new(Kind::Gitea, None, &repo).unwrap();
         let hosted = connect(&address, Door::new(access.clone(), Limits::default()), manner);
         let base = RemoteBase::start(remote, plan, clones.path()).unwrap().on(hosted);
-        Controller { base, _clones: clones }
+        Controller::new(base, clones)
     }
 }
 
@@ -142,6 +142,10 @@ pub fn access(token: &str) -> Access {
 }
 
 impl Controller {
+    pub fn new(base: RemoteBase, clones: tempfile::TempDir) -> Self {
+        Self { base, _clones: clones }
+    }
+
     pub fn forge(&self) -> Box<dyn Forge> {
         self.base.forge().unwrap()
     }

@@ -172,7 +172,15 @@ impl Client {
 
     /// A path below the base, or a URL as the forge itself gave it.
     fn url(&self, path: &str) -> String {
+        if path.starts_with("https://") || path.starts_with("http://") {
+            return path.to_owned();
+        }
         format!("{}/{}", self.base, path.trim_start_matches('/'))
+    }
+
+    /// What a forge said, without our token or any other's.
+    pub fn masked(&self, said: &str) -> String {
+        self.door.keys().map(|keys| keys.said(said)).unwrap_or_default()
     }
 
     fn is_ours(&self, url: &str) -> bool {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::Fence;
 use super::address::Address;
 use super::api::{ApiTrouble, Client, Manner, Shown, segment};
-use super::hosted::{Api, Edit, LABEL, NewIssue, NewPull, Page, Rights};
+use super::hosted::{Api, Edit, LABEL, NewIssue, NewPull, Page, Rights, time};
 use crate::adapters::git::BRANCHES;
 use crate::adapters::git::remote::Door;
 use crate::case::{EntryKind, EntryState};
@@ -345,10 +345,6 @@ fn state(word: &str, merged: bool) -> EntryState {
         "open" => EntryState::Open,
         _ => EntryState::Closed,
     }
-}
-
-pub(super) fn time(text: Option<&str>) -> Option<crate::case::Timestamp> {
-    text?.parse().ok()
 }
 
 fn with_mark(title: &str, draft: bool) -> String {

@@ -56,6 +56,11 @@ pub(super) trait Api: Send + Sync {
     /// Whether two who open at the same time may get two pull requests for one branch.
     fn may_double(&self) -> bool;
 
+    /// A commit that the forge makes itself; `None` where Git is pushed.
+    fn commit(&self, _: &Commit<'_>) -> Option<Result<Committed, ApiTrouble>> {
+        None
+    }
+
     /// What the token is allowed, without writing.
     fn look(&self) -> Result<Rights, ApiTrouble>;
 
@@ -94,6 +99,27 @@ pub(super) struct NewIssue<'a> {
     pub title: &'a str,
     pub body: &'a str,
     pub labels: &'a [String],
+}
+
+/// A commit that the forge is to make.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Commit<'a> {
+    pub branch: &'a str,
+    /// The commit that it stands on.
+    pub base: &'a str,
+    /// Where the branch was seen; `None`: it was not there.
+    pub seen: Option<&'a str>,
+    pub message: &'a str,
+    /// Path and new text of each file.
+    pub files: &'a [(&'a str, &'a str)],
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Committed {
+    Is(String),
+    /// The branch is not where it was seen.
+    Moved,
 }
 
 /// What is to be changed of a page.
@@ -253,6 +279,11 @@ impl Forge for HostedForge {
     fn name(&self) -> &str {
         self.shared.name()
     }
+}
+
+/// A time as forges write it.
+pub(super) fn time(text: Option<&str>) -> Option<Timestamp> {
+    text?.parse().ok()
 }
 
 /// Pull requests and issues may count apart.

@@ -18,7 +18,7 @@ use git2::{
 };
 
 pub(in crate::adapters) use self::access::Keys;
-pub use self::access::{Access, Secret};
+pub use self::access::{Access, Minted, Secret};
 pub use self::door::Door;
 use self::link::Link;
 use self::session::Session;

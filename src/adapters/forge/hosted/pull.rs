@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use git2::Oid;
 
-use super::{Edit, HostedForge, Look, NewPull, Page, exists, foreign, memory, opened, unchanged, updated};
+use super::{
+    Commit, Committed, Edit, HostedForge, Look, NewPull, Page, exists, foreign, memory, opened, unchanged, updated,
+};
 use crate::adapters::forge::api::ApiTrouble;
 use crate::adapters::forge::{hands_off, names, shares};
 use crate::adapters::git::remote::{Push, Trouble};
@@ -63,12 +65,18 @@ impl HostedForge {
             self.api().make_labels(&request.labels, &self.fence)?;
         }
         let change = NewCommit { branch: &request.branch, files: &request.files, message: &request.commit_message };
-        let branch = match repo.prepare(&change, repo.commit_id(None)?, &Author::kubecure(self.now))? {
+        let base = repo.commit_id(None)?;
+        let branch = match repo.prepare(&change, base, &Author::kubecure(self.now))? {
             Prepared::Unchanged(tip) => Branch::Held(self.age(&repo, tip)?),
             Prepared::Commit { id, seen } => {
                 self.may_write()?;
-                match mirror.push(&repo, &Push { branch: &request.branch, commit: id, seen }) {
-                    Ok(_) => Branch::Pushed,
+                let push = Push { branch: &request.branch, commit: id, seen };
+                let pushed = match self.made_there(request, base, seen) {
+                    Some(made) => made?,
+                    None => mirror.push(&repo, &push).map(drop),
+                };
+                match pushed {
+                    Ok(()) => Branch::Pushed,
                     Err(moved @ Trouble::Moved { .. }) => return Ok(Attempt::Again(moved)),
                     Err(trouble) => {
                         return Err(trouble).with_context(|| format!("cannot push to {}", self.fetched.name()));
@@ -86,6 +94,29 @@ impl HostedForge {
             (None, _) => self.open_pull(request, &look)?,
         };
         Ok(Attempt::Done(receipt))
+    }
+
+    /// The commit as the forge itself makes it, where it does.
+    fn made_there(
+        &self,
+        request: &PullRequest,
+        base: Oid,
+        seen: Option<Oid>,
+    ) -> Option<Result<Result<(), Trouble>, ApiTrouble>> {
+        let files: Vec<(&str, &str)> =
+            request.files.iter().map(|file| (file.path.as_str(), file.after.as_str())).collect();
+        let (base, seen) = (base.to_string(), seen.map(|seen| seen.to_string()));
+        let commit = Commit {
+            branch: &request.branch,
+            base: &base,
+            seen: seen.as_deref(),
+            message: &request.commit_message,
+            files: &files,
+        };
+        Some(self.api().commit(&commit)?.map(|made| match made {
+            Committed::Is(_) => Ok(()),
+            Committed::Moved => Err(Trouble::Moved { branch: request.branch.clone() }),
+        }))
     }
 
     /// Why nothing is written, if nothing is to be.

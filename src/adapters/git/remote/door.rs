@@ -29,6 +29,11 @@ impl Door {
         self.limits
     }
 
+    /// Whether its tokens are made by an App.
+    pub(in crate::adapters) fn is_minted(&self) -> bool {
+        self.access.minted.is_some()
+    }
+
     /// What is to be used now: files are read anew.
     pub(in crate::adapters) fn keys(&self) -> Result<Keys, Trouble> {
         self.access.keys()
