@@ -5,6 +5,7 @@ pub mod demo;
 pub mod doctor;
 pub mod edit;
 pub mod explain;
+mod forge;
 pub mod git;
 mod kind;
 pub mod output;

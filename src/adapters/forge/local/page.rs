@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use serde::Deserialize;
 
+use crate::adapters::forge::between;
 use crate::case::{EntryKind, Timestamp};
-use crate::submit::{BEGIN, END};
 
 const FENCE: &str = "---\n";
 
@@ -138,13 +138,6 @@ fn split(text: &str) -> Option<(&str, &str)> {
         at += line.len();
     }
     None
-}
-
-/// Where our part stands, markers included.
-fn between(body: &str) -> Option<std::ops::Range<usize>> {
-    let start = body.find(BEGIN)?;
-    let end = body.rfind(END)? + END.len();
-    (start < end).then_some(start..end)
 }
 
 /// The file with one line of its front matter replaced.
