@@ -34,6 +34,7 @@ use serde_json::Value;
 
 pub use self::build::Opaque;
 use self::files::{Files, Renderings};
+pub(super) use self::layer::within;
 pub use self::layer::{Refusal, RefusalKind};
 pub(super) use self::place::edit;
 pub(super) use self::roots::{Root, Roots};

@@ -252,10 +252,10 @@ fn strings(name: &str, args: &[Value]) -> Result<Option<Value>, String> {
         },
         ("toString", [value]) => text(value)?,
         ("print", [one]) => text(one)?,
-        ("print", all) if all.iter().all(Value::is_string) => {
-            all.iter().filter_map(Value::as_str).collect::<String>()
+        ("print", all) if all.iter().all(Value::is_string) => all.iter().filter_map(Value::as_str).collect::<String>(),
+        ("printf", [Value::String(format), rest @ ..]) => {
+            return printf(format, rest).map(|text| text.map(Value::from));
         }
-        ("printf", [Value::String(format), rest @ ..]) => return printf(format, rest).map(|text| text.map(Value::from)),
         ("lower", [of]) => text(of)?.to_lowercase(),
         ("upper", [of]) => text(of)?.to_uppercase(),
         ("trim", [of]) => text(of)?.trim().to_owned(),
@@ -279,16 +279,12 @@ fn strings(name: &str, args: &[Value]) -> Result<Option<Value>, String> {
         ("hasPrefix", [part, of]) => return Ok(Some(Value::Bool(text(of)?.starts_with(&text(part)?)))),
         ("hasSuffix", [part, of]) => return Ok(Some(Value::Bool(text(of)?.ends_with(&text(part)?)))),
         ("replace", [old, new, of]) => text(of)?.replace(&text(old)?, &text(new)?),
-        ("join", [by, Value::Array(items)]) => {
-            items.iter().map(text).collect::<Result<Vec<_>, _>>()?.join(&text(by)?)
-        }
+        ("join", [by, Value::Array(items)]) => items.iter().map(text).collect::<Result<Vec<_>, _>>()?.join(&text(by)?),
         ("splitList", [by, of]) => {
             return Ok(Some(text(of)?.split(text(by)?.as_str()).map(Value::from).collect()));
         }
         ("b64enc", [of]) => base64::engine::general_purpose::STANDARD.encode(text(of)?),
-        ("sha256sum", [of]) => {
-            Sha256::digest(text(of)?.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-        }
+        ("sha256sum", [of]) => Sha256::digest(text(of)?.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect(),
         _ => return Ok(None),
     })))
 }

@@ -177,7 +177,13 @@ impl<'d> Run<'d> {
         Ok(value)
     }
 
-    fn command(&mut self, words: &[Arg], given: Option<Value>, dot: &Value, scope: &mut Scope) -> Result<Value, String> {
+    fn command(
+        &mut self,
+        words: &[Arg],
+        given: Option<Value>,
+        dot: &Value,
+        scope: &mut Scope,
+    ) -> Result<Value, String> {
         self.step()?;
         let Some((Arg::Word(name), rest)) = words.split_first() else {
             return match (words, &words[0]) {
