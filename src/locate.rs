@@ -1,5 +1,6 @@
 //! A field in, the line of Git that sets it out: one place or none.
 
+mod helm;
 pub mod kustomize;
 mod manifest;
 mod sync;
@@ -75,7 +76,8 @@ fn locate(
     let plain = manifest::locate(change, sources, home, &|file| !roots.takes(file));
     match (search.locate(change), plain) {
         (None, Err(Declined::NotInGit { object, detail })) => {
-            Err(search.why_not(&object).unwrap_or(Declined::NotInGit { object, detail }))
+            let otherwise = search.why_not(&object).unwrap_or(Declined::NotInGit { object, detail });
+            helm::locate(change, sources, home).unwrap_or(Err(otherwise))
         }
         (None, plain) => plain,
         (Some(rendered), Err(Declined::NotInGit { .. })) => rendered,

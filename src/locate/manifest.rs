@@ -179,7 +179,7 @@ fn to_be_added(
 }
 
 /// Where the last entry of a map or list ends.
-fn end_of_last(node: &yaml::Node) -> usize {
+pub(super) fn end_of_last(node: &yaml::Node) -> usize {
     match &node.data {
         Data::Map(entries, _) => entries.last().map_or(node.span.end, |entry| entry.value.span.end),
         Data::List(items, _) => items.last().map_or(node.span.end, |item| item.span.end),
