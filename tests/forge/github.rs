@@ -111,6 +111,7 @@ impl State {
         if !asked.path.ends_with("/graphql")
             && let Err(why) = self.description.judge(asked, BASE)
         {
+            println!("wrong: {why}: {} {}", asked.method, asked.path);
             self.wrong.push(why);
         }
         if let Some(instead) = &self.instead
@@ -129,7 +130,8 @@ impl State {
 
     fn usual(&mut self, asked: &Asked) -> Reply {
         let path = asked.path.strip_prefix("/api/").unwrap_or_default();
-        let path = path.strip_prefix("v3/").unwrap_or(path).strip_prefix("repos/octo/shop").unwrap_or(path);
+        let path = path.strip_prefix("v3/").unwrap_or(path);
+        let path = path.strip_prefix("repos/octo/shop").unwrap_or(path);
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         match (asked.method.as_str(), parts.as_slice()) {
             ("GET", []) => Reply::new(
@@ -183,7 +185,10 @@ impl State {
                 }
             }
             ("POST", ["graphql"]) => self.graphql(&asked.body),
-            _ => Reply::new(404, self.description.example("basic-error")),
+            _ => Reply::new(
+                404,
+                json!({"message": "Not Found", "documentation_url": "https://docs.github.com/rest", "status": "404"}),
+            ),
         }
     }
 
