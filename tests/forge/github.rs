@@ -82,10 +82,10 @@ impl Bed {
 
     fn controller_with(&self, access: &Access) -> Controller {
         let hosted = connect(&self.address(), Door::new(access.clone(), Limits::default()), manner());
-        let bare = RepoUrl::parse(&format!("file://{}", self.state.lock().unwrap().bare.display())).unwrap();
+        let url = RepoUrl::parse(&format!("file://{}", self.state.lock().unwrap().bare.display())).unwrap();
         let plan = Plan { base: None, depth: Depth(0), every: Duration::from_secs(3600) };
         let clones = tempfile::tempdir().unwrap();
-        let base = RemoteBase::start(Remote::new(bare, Access::default(), Limits::default()), plan, clones.path());
+        let base = RemoteBase::start(Remote::new(url, Access::default(), Limits::default()), plan, clones.path());
         Controller::new(base.unwrap().on(hosted), clones)
     }
 
@@ -179,9 +179,10 @@ impl State {
             }
             ("POST", ["git", "refs"]) => {
                 let (name, sha) = (asked.body["ref"].as_str().unwrap(), asked.body["sha"].as_str().unwrap());
-                match self.move_ref(name, sha, "0000000000000000000000000000000000000000") {
-                    true => Reply::new(201, json!({})),
-                    false => Reply::new(422, json!({"message": "Reference already exists", "status": "422"})),
+                if self.move_ref(name, sha, "0000000000000000000000000000000000000000") {
+                    Reply::new(201, json!({}))
+                } else {
+                    Reply::new(422, json!({"message": "Reference already exists", "status": "422"}))
                 }
             }
             ("POST", ["graphql"]) => self.graphql(&asked.body),

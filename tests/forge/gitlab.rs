@@ -88,21 +88,21 @@ fn bed() -> (Recorder, Arc<Mutex<State>>, Controller, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     git(folder.path(), &["init", "-q", "--bare", "-b", "main", "shop.git"]);
     git(folder.path(), &["init", "-q", "-b", "main", "work"]);
-    let (work, bare) = (folder.path().join("work"), folder.path().join("shop.git"));
+    let (work, server) = (folder.path().join("work"), folder.path().join("shop.git"));
     std::fs::write(work.join("web.yaml"), WEB).unwrap();
     git(&work, &["add", "-A"]);
     git(&work, &["commit", "-q", "-m", "first"]);
-    git(&work, &["push", "-q", bare.to_str().unwrap(), "main"]);
+    git(&work, &["push", "-q", server.to_str().unwrap(), "main"]);
     let state = Arc::new(Mutex::new(State::default()));
     let answering = state.clone();
     let recorder = Recorder::start(move |asked| answer(&answering, asked));
     let repo = RepoUrl::parse(&format!("{}/group/sub/shop.git", recorder.url)).unwrap();
     let address = Address::new(Kind::Gitlab, None, &repo).unwrap();
     let hosted = connect(&address, Door::new(access(TOKEN), Limits::default()), manner());
-    let bare = RepoUrl::parse(&format!("file://{}", bare.display())).unwrap();
+    let url = RepoUrl::parse(&format!("file://{}", server.display())).unwrap();
     let plan = Plan { base: None, depth: Depth(0), every: Duration::from_secs(3600) };
     let clones = tempfile::tempdir().unwrap();
-    let base = RemoteBase::start(Remote::new(bare, Access::default(), Limits::default()), plan, clones.path());
+    let base = RemoteBase::start(Remote::new(url, Access::default(), Limits::default()), plan, clones.path());
     (recorder, state, Controller::new(base.unwrap().on(hosted), clones), folder)
 }
 
