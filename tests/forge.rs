@@ -14,6 +14,8 @@ mod faults;
 mod gitea;
 #[path = "forge/github.rs"]
 mod github;
+#[path = "forge/gitlab.rs"]
+mod gitlab;
 #[path = "forge/life.rs"]
 mod life;
 #[path = "forge/openapi.rs"]

@@ -8,6 +8,7 @@ pub mod api;
 pub mod branch;
 mod gitea;
 pub mod github;
+mod gitlab;
 pub mod hosted;
 pub mod local;
 
@@ -19,6 +20,7 @@ use self::address::{Address, Kind};
 use self::api::Manner;
 use self::gitea::Gitea;
 use self::github::Github;
+use self::gitlab::Gitlab;
 use self::hosted::{Api, Hosted};
 use crate::adapters::git::remote::Door;
 use crate::case::{EntryState, History, HistoryEntry, ObjectRef, Receipt, Request};
@@ -62,7 +64,7 @@ pub fn connect(address: &Address, door: Door, manner: Manner) -> Hosted {
             let is_app = door.is_minted();
             Box::new(Github::new(address, door, is_app, manner))
         }
-        Kind::Gitlab => Box::new(Gitea::new(address, door, manner)),
+        Kind::Gitlab => Box::new(Gitlab::new(address, door, manner)),
     };
     Hosted::new(api, name)
 }

@@ -56,18 +56,18 @@ impl Named {
         match self {
             Self::Local(_) | Self::Branch => Ok(None),
             Self::Hosted { kind, base } => Address::new(*kind, base.as_deref(), repo).map(Some).map_err(bad),
-            Self::Auto => match settings {
-                Some(settings) => of_settings(settings, repo).map(Some),
-                None => {
-                    let kind = Kind::of_host(repo.host()).ok_or_else(|| {
-                        CliError::usage(format!("the host of {repo} does not tell which forge it is"))
-                            .hint("--forge gitea (or github, gitlab), or `forge:` in a Settings file of .kubecure/")
-                    })?;
-                    Address::new(kind, None, repo).map(Some).map_err(bad)
-                }
-            },
+            Self::Auto => settings.map_or_else(|| of_host(repo), |settings| of_settings(settings, repo)).map(Some),
         }
     }
+}
+
+/// What the name of the repository's host tells.
+fn of_host(repo: &RepoUrl) -> Result<Address, CliError> {
+    let kind = Kind::of_host(repo.host()).ok_or_else(|| {
+        CliError::usage(format!("the host of {repo} does not tell which forge it is"))
+            .hint("--forge gitea (or github, gitlab), or `forge:` in a Settings file of .kubecure/")
+    })?;
+    Address::new(kind, None, repo).map_err(bad)
 }
 
 /// A repository may say which forge it is on, and not that another host gets the token.

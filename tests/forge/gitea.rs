@@ -120,7 +120,8 @@ fn outlive(gitea: &Child, state: &Path) {
     );
     let mut watch = Command::new("sh");
     watch.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-    watch.spawn().unwrap();
+    // It ends after this process, so nobody here can wait for it.
+    drop(std::thread::spawn(move || watch.status()));
 }
 
 fn settings(state: &Path, program: &Path, port: u16) -> String {

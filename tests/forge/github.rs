@@ -82,10 +82,10 @@ impl Bed {
 
     fn controller_with(&self, access: &Access) -> Controller {
         let hosted = connect(&self.address(), Door::new(access.clone(), Limits::default()), manner());
-        let bare = RepoUrl::parse(&format!("file://{}", self.state.lock().unwrap().bare.display())).unwrap();
+        let url = RepoUrl::parse(&format!("file://{}", self.state.lock().unwrap().bare.display())).unwrap();
         let plan = Plan { base: None, depth: Depth(0), every: Duration::from_secs(3600) };
         let clones = tempfile::tempdir().unwrap();
-        let base = RemoteBase::start(Remote::new(bare, Access::default(), Limits::default()), plan, clones.path());
+        let base = RemoteBase::start(Remote::new(url, Access::default(), Limits::default()), plan, clones.path());
         Controller::new(base.unwrap().on(hosted), clones)
     }
 
@@ -111,6 +111,7 @@ impl State {
         if !asked.path.ends_with("/graphql")
             && let Err(why) = self.description.judge(asked, BASE)
         {
+            println!("wrong: {why}: {} {}", asked.method, asked.path);
             self.wrong.push(why);
         }
         if let Some(instead) = &self.instead
@@ -129,7 +130,8 @@ impl State {
 
     fn usual(&mut self, asked: &Asked) -> Reply {
         let path = asked.path.strip_prefix("/api/").unwrap_or_default();
-        let path = path.strip_prefix("v3/").unwrap_or(path).strip_prefix("repos/octo/shop").unwrap_or(path);
+        let path = path.strip_prefix("v3/").unwrap_or(path);
+        let path = path.strip_prefix("repos/octo/shop").unwrap_or(path);
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         match (asked.method.as_str(), parts.as_slice()) {
             ("GET", []) => Reply::new(
@@ -177,13 +179,17 @@ impl State {
             }
             ("POST", ["git", "refs"]) => {
                 let (name, sha) = (asked.body["ref"].as_str().unwrap(), asked.body["sha"].as_str().unwrap());
-                match self.move_ref(name, sha, "0000000000000000000000000000000000000000") {
-                    true => Reply::new(201, json!({})),
-                    false => Reply::new(422, json!({"message": "Reference already exists", "status": "422"})),
+                if self.move_ref(name, sha, "0000000000000000000000000000000000000000") {
+                    Reply::new(201, json!({}))
+                } else {
+                    Reply::new(422, json!({"message": "Reference already exists", "status": "422"}))
                 }
             }
             ("POST", ["graphql"]) => self.graphql(&asked.body),
-            _ => Reply::new(404, self.description.example("basic-error")),
+            _ => Reply::new(
+                404,
+                json!({"message": "Not Found", "documentation_url": "https://docs.github.com/rest", "status": "404"}),
+            ),
         }
     }
 

@@ -81,7 +81,7 @@ fn serve(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> Reply, asked: &Mutex<
     asked.lock().unwrap().push(request.clone());
     let reply = answer(&request);
     let body = if reply.status == 304 || reply.body.is_null() { String::new() } else { reply.body.to_string() };
-    let headers: String = reply.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers = reply.headers.iter().fold(String::new(), |all, (name, value)| format!("{all}{name}: {value}\r\n"));
     let head = format!(
         "HTTP/1.1 {} X\r\ncontent-type: application/json\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
         reply.status,

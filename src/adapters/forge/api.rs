@@ -7,6 +7,7 @@ mod limit;
 mod trouble;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -147,12 +148,12 @@ impl Client {
     }
 
     /// Writes, once.
-    pub fn write(&self, method: Method, path: &str, body: &Value) -> Result<Value, ApiTrouble> {
+    pub fn write(&self, method: &Method, path: &str, body: &Value) -> Result<Value, ApiTrouble> {
         let url = self.url(path);
         self.wait_for_leave()?;
         self.wait_for_turn();
         let text = body.to_string();
-        let answer = match self.follow(&method, &url, Some(&text)) {
+        let answer = match self.follow(method, &url, Some(&text)) {
             Ok(answer) => answer,
             Err(Sent::Cut(Cut { why, sent: true })) => return Err(ApiTrouble::Unclear { why }),
             Err(Sent::Cut(Cut { why, sent: false })) => return Err(self.unreachable(why)),
@@ -404,7 +405,7 @@ pub(super) fn segment(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out

@@ -192,7 +192,7 @@ impl Gitea {
 
     /// Whether a write of this kind would be let through: one that can change nothing, since there is no number 0.
     fn may(&self, what: &str) -> Result<(), ApiTrouble> {
-        match self.client.write(Method::PATCH, &format!("{}/{what}/0", self.at), &json!({})) {
+        match self.client.write(&Method::PATCH, &format!("{}/{what}/0", self.at), &json!({})) {
             Err(ApiTrouble::NotFound { .. } | ApiTrouble::Invalid { .. }) | Ok(_) => Ok(()),
             Err(trouble) => Err(trouble),
         }
@@ -229,7 +229,7 @@ impl Api for Gitea {
         for name in labels.iter().filter(|name| !known.contains_key(*name)) {
             fence()?;
             let made = self.client.write(
-                Method::POST,
+                &Method::POST,
                 &format!("{}/labels", self.at),
                 &json!({"name": name, "color": COLOUR, "description": "opened by KubeCure"}),
             );
@@ -246,14 +246,14 @@ impl Api for Gitea {
         let labels = self.numbers(new.labels)?;
         let title = with_mark(new.title, new.draft);
         let body = json!({"base": new.base, "head": new.branch, "title": title, "body": new.body, "labels": labels});
-        let made = self.client.write(Method::POST, &format!("{}/pulls", self.at), &body)?;
+        let made = self.client.write(&Method::POST, &format!("{}/pulls", self.at), &body)?;
         read::<Pull>(made).map(|pull| self.pull(pull))
     }
 
     fn open_issue(&self, new: &NewIssue<'_>) -> Result<Page, ApiTrouble> {
         let labels = self.numbers(new.labels)?;
         let body = json!({"title": new.title, "body": new.body, "labels": labels});
-        let made = self.client.write(Method::POST, &format!("{}/issues", self.at), &body)?;
+        let made = self.client.write(&Method::POST, &format!("{}/issues", self.at), &body)?;
         read::<Issue>(made).map(|issue| self.listed(issue))
     }
 
@@ -268,7 +268,7 @@ impl Api for Gitea {
         if edit.close {
             body["state"] = "closed".into();
         }
-        self.client.write(Method::PATCH, &self.path(page), &body).map(drop)
+        self.client.write(&Method::PATCH, &self.path(page), &body).map(drop)
     }
 
     fn comments(&self, page: &Page) -> Result<Vec<String>, ApiTrouble> {
@@ -279,7 +279,7 @@ impl Api for Gitea {
 
     fn comment(&self, page: &Page, text: &str) -> Result<(), ApiTrouble> {
         let path = format!("{}/issues/{}/comments", self.at, page.number);
-        self.client.write(Method::POST, &path, &json!({"body": text})).map(drop)
+        self.client.write(&Method::POST, &path, &json!({"body": text})).map(drop)
     }
 
     fn ask_reviewers(&self, page: &Page, reviewers: &[String]) -> Result<(), ApiTrouble> {
@@ -287,7 +287,7 @@ impl Api for Gitea {
         // A team is named with its organization, and asked by its own name.
         let (teams, people): (Vec<&String>, Vec<&String>) = reviewers.iter().partition(|name| name.contains('/'));
         let teams: Vec<&str> = teams.iter().filter_map(|name| name.rsplit('/').next()).collect();
-        self.client.write(Method::POST, &path, &json!({"reviewers": people, "team_reviewers": teams})).map(drop)
+        self.client.write(&Method::POST, &path, &json!({"reviewers": people, "team_reviewers": teams})).map(drop)
     }
 
     fn may_double(&self) -> bool {

@@ -34,7 +34,7 @@ pub(super) struct Github {
     owner: String,
     /// `repos/OWNER/NAME`
     at: String,
-    /// The URL for GraphQL.
+    /// The URL for `GraphQL`.
     graphql: String,
     /// The page of the repository.
     web: String,
@@ -175,7 +175,7 @@ impl Github {
 
     /// Whether a write of this kind would be let through: one that can change nothing, since there is no number 0.
     fn may(&self, what: &str) -> Result<(), ApiTrouble> {
-        match self.client.write(Method::PATCH, &format!("{}/{what}/0", self.at), &json!({})) {
+        match self.client.write(&Method::PATCH, &format!("{}/{what}/0", self.at), &json!({})) {
             Err(ApiTrouble::NotFound { .. } | ApiTrouble::Invalid { .. }) | Ok(_) => Ok(()),
             Err(trouble) => Err(trouble),
         }
@@ -205,7 +205,7 @@ impl Api for Github {
         for name in labels.iter().filter(|name| !known.iter().any(|label| label.name == **name)) {
             fence()?;
             let body = json!({"name": name, "color": COLOUR, "description": "opened by KubeCure"});
-            match self.client.write(Method::POST, &format!("{}/labels", self.at), &body) {
+            match self.client.write(&Method::POST, &format!("{}/labels", self.at), &body) {
                 Ok(_) | Err(ApiTrouble::Unclear { .. } | ApiTrouble::Exists { .. }) => {}
                 Err(trouble) => return Err(trouble).with_context(|| format!("cannot make the label {name}")),
             }
@@ -216,7 +216,7 @@ impl Api for Github {
     fn open_pull(&self, new: &NewPull<'_>) -> Result<Page, ApiTrouble> {
         let open = |title: &str, draft: bool| {
             let body = json!({"title": title, "head": new.branch, "base": new.base, "body": new.body, "draft": draft});
-            self.client.write(Method::POST, &format!("{}/pulls", self.at), &body)
+            self.client.write(&Method::POST, &format!("{}/pulls", self.at), &body)
         };
         let made = match open(new.title, new.draft) {
             // Some plans know no drafts; the title says it then.
@@ -227,7 +227,7 @@ impl Api for Github {
         };
         let page = read::<Pull>(made).map(|pull| self.pull(pull))?;
         let labels = format!("{}/issues/{}/labels", self.at, page.number);
-        if let Err(trouble) = self.client.write(Method::POST, &labels, &json!({"labels": new.labels})) {
+        if let Err(trouble) = self.client.write(&Method::POST, &labels, &json!({"labels": new.labels})) {
             // It is open, and known by its branch.
             tracing::warn!(number = page.number, "a pull request has no labels: {trouble}");
         }
@@ -236,7 +236,7 @@ impl Api for Github {
 
     fn open_issue(&self, new: &NewIssue<'_>) -> Result<Page, ApiTrouble> {
         let body = json!({"title": new.title, "body": new.body, "labels": new.labels});
-        let made = self.client.write(Method::POST, &format!("{}/issues", self.at), &body)?;
+        let made = self.client.write(&Method::POST, &format!("{}/issues", self.at), &body)?;
         read::<Issue>(made).map(|issue| self.listed(issue))
     }
 
@@ -248,7 +248,7 @@ impl Api for Github {
                 body[key] = value.into();
             }
         }
-        self.client.write(Method::PATCH, &format!("{}/{word}/{}", self.at, page.number), &body).map(drop)
+        self.client.write(&Method::PATCH, &format!("{}/{word}/{}", self.at, page.number), &body).map(drop)
     }
 
     fn comments(&self, page: &Page) -> Result<Vec<String>, ApiTrouble> {
@@ -259,7 +259,7 @@ impl Api for Github {
 
     fn comment(&self, page: &Page, text: &str) -> Result<(), ApiTrouble> {
         let path = format!("{}/issues/{}/comments", self.at, page.number);
-        self.client.write(Method::POST, &path, &json!({"body": text})).map(drop)
+        self.client.write(&Method::POST, &path, &json!({"body": text})).map(drop)
     }
 
     fn ask_reviewers(&self, page: &Page, reviewers: &[String]) -> Result<(), ApiTrouble> {
@@ -267,7 +267,7 @@ impl Api for Github {
         // A team is named with its organization, and asked by its own name.
         let (teams, people): (Vec<&String>, Vec<&String>) = reviewers.iter().partition(|name| name.contains('/'));
         let teams: Vec<&str> = teams.iter().filter_map(|name| name.rsplit('/').next()).collect();
-        self.client.write(Method::POST, &path, &json!({"reviewers": people, "team_reviewers": teams})).map(drop)
+        self.client.write(&Method::POST, &path, &json!({"reviewers": people, "team_reviewers": teams})).map(drop)
     }
 
     fn may_double(&self) -> bool {

@@ -38,7 +38,7 @@ impl Github {
         if !self.begin(&beside, commit.base)? {
             // Left by one that was ended in the middle, or another controller's that is about to be refused.
             let path = format!("{}/git/refs/heads/{}", self.at, encoded(&beside));
-            self.client.write(Method::PATCH, &path, &json!({"sha": commit.base, "force": true}))?;
+            self.client.write(&Method::PATCH, &path, &json!({"sha": commit.base, "force": true}))?;
         }
         let Committed::Is(oid) = self.commit_on(&beside, commit)? else { return Ok(Committed::Moved) };
         let repository: Value = self.client.get(&self.at)?;
@@ -57,7 +57,7 @@ impl Github {
     /// A branch at a commit; false: there is one.
     fn begin(&self, branch: &str, at: &str) -> Result<bool, ApiTrouble> {
         let body = json!({"ref": format!("refs/heads/{branch}"), "sha": at});
-        match self.client.write(Method::POST, &format!("{}/git/refs", self.at), &body) {
+        match self.client.write(&Method::POST, &format!("{}/git/refs", self.at), &body) {
             Ok(_) => Ok(true),
             Err(ApiTrouble::Exists { .. }) => Ok(false),
             Err(trouble) => Err(trouble),
@@ -84,10 +84,10 @@ impl Github {
         }
     }
 
-    /// Errors of GraphQL come with a status of success.
+    /// Errors of `GraphQL` come with a status of success.
     fn graphql(&self, query: &str, input: &Value) -> Result<Result<Value, String>, ApiTrouble> {
         let body = json!({"query": query, "variables": {"input": input}});
-        let mut answer = self.client.write(Method::POST, &self.graphql, &body)?;
+        let mut answer = self.client.write(&Method::POST, &self.graphql, &body)?;
         let errors = answer["errors"].as_array().into_iter().flatten();
         let said: Vec<String> = errors
             .map(|error| {

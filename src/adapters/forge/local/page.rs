@@ -182,6 +182,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::submit::{BEGIN, END};
 
     fn front() -> Front {
         Front {
