@@ -77,7 +77,7 @@ fn locate(
     match (search.locate(change), plain) {
         (None, Err(Declined::NotInGit { object, detail })) => {
             let otherwise = search.why_not(&object).unwrap_or(Declined::NotInGit { object, detail });
-            helm::locate(change, sources, home).unwrap_or(Err(otherwise))
+            helm::locate(change, sources, home).map_or(Err(otherwise), |found| found.and_then(a_persons))
         }
         (None, plain) => plain,
         (Some(rendered), Err(Declined::NotInGit { .. })) => rendered,
@@ -95,6 +95,13 @@ fn locate(
 }
 
 pub use sync::blamed;
+
+/// A line of values is named, and not edited: what was rendered here was not yet compared with Helm itself.
+fn a_persons(place: SourceLocation) -> Result<SourceLocation, Declined> {
+    let why = "a chart renders it from this line, as far as rendering the chart here tells; \
+               an edit of values is proposed once that is compared with Helm itself";
+    Err(Declined::Blocked { location: Some(Box::new(place)), why: why.to_owned() })
+}
 
 /// The edit of a document that makes a change true, at its place.
 pub fn edit_at(change: &Change, location: &SourceLocation) -> yaml::Edit {

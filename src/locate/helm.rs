@@ -237,7 +237,7 @@ impl Running<'_> {
             _ => format!("where {} says `{path}` is not certain", self.release.owner),
         })?;
         let writes = place.operation(&nested[0]).clone();
-        Ok(SourceLocation { writes: Some(writes), ..place })
+        Ok(SourceLocation { also: Vec::new(), writes: Some(writes), ..place })
     }
 
     /// With the way that led there.
@@ -283,6 +283,7 @@ fn in_file(sources: &Sources, file: &str, key: &FieldPath, writes: &Operation) -
         chain: Vec::new(),
         writes: Some(writes.clone()),
         rendered: Vec::new(),
+        also: Vec::new(),
     })
 }
 

@@ -356,8 +356,9 @@ impl Feed {
             let frame = match tokio::time::timeout(patience, body.frame()).await {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Ok(End::InTime),
-                // One that does not know what it was asked for sends what it has, and no end of it.
-                Err(_) if first.is_some() => return Ok(End::NotOffered),
+                // One that does not know what it was asked for sends what it has, and no end of it. One that is slow, too: so
+                // only this time it is listed.
+                Err(_) if first.is_some() => return Ok(End::Expired),
                 Err(_) => {
                     return Err(anyhow!(
                         "the watch of {} is silent for longer than it was to last",

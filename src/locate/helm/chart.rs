@@ -74,7 +74,7 @@ impl Chart {
         for (path, file) in sources.files.range(inside.clone()..).take_while(|(path, _)| path.starts_with(&inside)) {
             let nodes = template::parse(&file.text, defined).map_err(|why| format!("{path}: {why}"))?;
             let is_helper = path.rsplit('/').next().is_some_and(|name| name.starts_with('_'));
-            if !is_helper && !path.ends_with(".tpl") && !path.contains("/templates/tests/") {
+            if !is_helper && path.rsplit('.').next() != Some("tpl") && !path.contains("/templates/tests/") {
                 templates.push((path.clone(), nodes));
             }
         }

@@ -22,7 +22,7 @@ const APIS: [&str; 9] = [
 pub(super) fn has_api(asked: Option<&Value>) -> Value {
     let asked = asked.and_then(Value::as_str).unwrap_or_default();
     let is_it = |api: &&str| asked.strip_prefix(*api).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    Value::Bool(APIS.iter().any(|api| is_it(&api)))
+    Value::Bool(APIS.iter().any(|api| is_it(api)))
 }
 
 pub(super) fn truth(value: &Value) -> bool {
@@ -79,7 +79,7 @@ fn one(name: &str, args: &[Value]) -> Result<Option<Value>, String> {
 fn logic(name: &str, args: &[Value]) -> Result<Option<Value>, String> {
     let number = |value: &Value| match value {
         Value::String(text) => text.parse::<i64>().unwrap_or(0),
-        Value::Number(number) => number.as_i64().or(number.as_f64().map(|f| f as i64)).unwrap_or(0),
+        Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)).unwrap_or(0),
         _ => 0,
     };
     let compare = |a: &Value, b: &Value| match (a, b) {
@@ -94,8 +94,7 @@ fn logic(name: &str, args: &[Value]) -> Result<Option<Value>, String> {
     Ok(Some(match (name, args) {
         ("default", [other, value]) => if truth(value) { value } else { other }.clone(),
         ("default", [other]) => other.clone(),
-        ("empty", [value]) => Value::Bool(!truth(value)),
-        ("not", [value]) => Value::Bool(!truth(value)),
+        ("empty" | "not", [value]) => Value::Bool(!truth(value)),
         ("coalesce", all) => all.iter().find(|value| truth(value)).cloned().unwrap_or(Value::Null),
         ("ternary", [yes, no, test]) => if truth(test) { yes } else { no }.clone(),
         ("eq", [a, rest @ ..]) => Value::Bool(rest.iter().any(|b| same(a, b))),
@@ -284,7 +283,7 @@ fn strings(name: &str, args: &[Value]) -> Result<Option<Value>, String> {
             return Ok(Some(text(of)?.split(text(by)?.as_str()).map(Value::from).collect()));
         }
         ("b64enc", [of]) => base64::engine::general_purpose::STANDARD.encode(text(of)?),
-        ("sha256sum", [of]) => Sha256::digest(text(of)?.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect(),
+        ("sha256sum", [of]) => hexadecimal(&Sha256::digest(text(of)?.as_bytes())),
         _ => return Ok(None),
     })))
 }
@@ -325,7 +324,7 @@ fn block(value: &Value, indent: usize, out: &mut String) {
     match value {
         Value::Object(map) if !map.is_empty() => {
             for (key, value) in sorted(map) {
-                out.push_str(&format!("{pad}{}:", scalar(&Value::from(key))));
+                out.extend([pad.as_str(), &scalar(&Value::from(key)), ":"]);
                 match value {
                     Value::Object(map) if !map.is_empty() => {
                         out.push('\n');
@@ -335,7 +334,7 @@ fn block(value: &Value, indent: usize, out: &mut String) {
                         out.push('\n');
                         block(value, indent, out);
                     }
-                    value => out.push_str(&format!(" {}\n", scalar(value))),
+                    value => out.extend([" ", &scalar(value), "\n"]),
                 }
             }
         }
@@ -343,10 +342,10 @@ fn block(value: &Value, indent: usize, out: &mut String) {
             for item in items {
                 let mut inner = String::new();
                 block(item, indent + 2, &mut inner);
-                out.push_str(&format!("{pad}- {}", inner.trim_start()));
+                out.extend([pad.as_str(), "- ", inner.trim_start()]);
             }
         }
-        value => out.push_str(&format!("{pad}{}\n", scalar(value))),
+        value => out.extend([pad.as_str(), &scalar(value), "\n"]),
     }
 }
 
@@ -356,4 +355,14 @@ fn scalar(value: &Value) -> String {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'))
         && yaml::plain_scalar(text).is_string();
     if is_plain { text.clone() } else { value.to_string() }
+}
+
+/// Towards zero, as Go converts it.
+fn whole(number: f64) -> Option<i64> {
+    format!("{:.0}", number.trunc()).parse().ok()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
 }

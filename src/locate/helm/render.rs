@@ -49,10 +49,7 @@ impl<'d> Run<'d> {
     pub fn tpl(&mut self, text: &str, dot: &Value) -> Result<String, String> {
         let mut own = Defined::new();
         let nodes = template::parse(text, &mut own)?;
-        match own.is_empty() {
-            true => self.text(&nodes, dot),
-            false => Err("a text given to `tpl` defines templates".to_owned()),
-        }
+        if own.is_empty() { self.text(&nodes, dot) } else { Err("a text given to `tpl` defines templates".to_owned()) }
     }
 
     fn step(&mut self) -> Result<(), String> {

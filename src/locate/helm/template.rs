@@ -182,10 +182,7 @@ fn fields(text: &str) -> Result<Vec<String>, String> {
         return Ok(Vec::new());
     }
     let names: Vec<String> = text.trim_start_matches('.').split('.').map(ToOwned::to_owned).collect();
-    match names.iter().any(String::is_empty) {
-        true => Err(format!("`{text}` is not a field")),
-        false => Ok(names),
-    }
+    if names.iter().any(String::is_empty) { Err(format!("`{text}` is not a field")) } else { Ok(names) }
 }
 
 struct Parser<'d, I: Iterator<Item = Piece>> {
@@ -311,9 +308,10 @@ fn pipe(words: &[Token], depth: usize) -> Result<Pipe, String> {
         }
         at += 1;
     }
-    match commands.iter().any(Vec::is_empty) {
-        true => Err("an action of a template says nothing".to_owned()),
-        false => Ok(Pipe { names, assigns, commands }),
+    if commands.iter().any(Vec::is_empty) {
+        Err("an action of a template says nothing".to_owned())
+    } else {
+        Ok(Pipe { names, assigns, commands })
     }
 }
 
