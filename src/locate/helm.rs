@@ -55,7 +55,7 @@ pub(super) fn locate(
         }
     }
     let mut running = Vec::new();
-    for release in releases.iter() {
+    for release in &releases {
         let Some(Ok(chart)) = charts.get(&release.chart) else { continue };
         let rendered = release.layers.as_ref().map_err(Clone::clone).and_then(|layers| {
             let values = chart.chart.whole(&Release::said(layers));
@@ -259,13 +259,11 @@ fn in_file(sources: &Sources, file: &str, key: &FieldPath, writes: &Operation) -
     let root = documents.first().and_then(|document| document.root.as_ref());
     let (mut node, mut is_whole) = (root.ok_or_else(|| format!("{file} says nothing"))?, true);
     for step in key.steps() {
-        match node.child(step) {
-            Some(next) => node = next,
-            None => {
-                is_whole = false;
-                break;
-            }
-        }
+        let Some(next) = node.child(step) else {
+            is_whole = false;
+            break;
+        };
+        node = next;
     }
     let end = manifest::end_of_last(node);
     let span = if is_whole { node.span.clone() } else { end..end };

@@ -22,7 +22,7 @@ const APIS: [&str; 9] = [
 pub(super) fn has_api(asked: Option<&Value>) -> Value {
     let asked = asked.and_then(Value::as_str).unwrap_or_default();
     let is_it = |api: &&str| asked.strip_prefix(*api).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    Value::Bool(APIS.iter().any(|api| is_it(api)))
+    Value::Bool(APIS.iter().any(is_it))
 }
 
 pub(super) fn truth(value: &Value) -> bool {
