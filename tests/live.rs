@@ -667,7 +667,7 @@ fn what_cannot_be_run_is_said_at_the_start() {
     let refused = |command: &mut Command, says: &'static str| {
         command.assert().code(2).stderr(contains(says).and(contains("Hint: ")));
     };
-    refused(live(&["run", "--once", "--forge", "bitkeeper"], &config, &repo).env("A", "b"), "is no forge");
+    refused(live(&["run", "--once", "--forge", "bitkeeper"], &config, &repo).env("A", "b"), "names no forge");
     let forge = format!("local:{}", temp.path().join("forge").display());
     refused(live(&["run", "-n", "a/b", "--forge", &forge], &config, &repo).env("A", "b"), "is no name of a namespace");
 }
