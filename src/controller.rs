@@ -18,6 +18,7 @@ use jiff::SignedDuration;
 use tracing::{Instrument, debug, error_span, info, warn};
 
 use self::agenda::{AT_ONCE, Agenda, Outcome, Pace, Picked, Sighting, Standing, mark};
+use crate::aftercare::{aftercare, is_awaited};
 use crate::case::{Case, Incident, ObjectRef, Request, Snapshot, Timestamp};
 use crate::cure::{consider, deliver};
 use crate::detect::{Focus, detect};
@@ -134,9 +135,12 @@ pub async fn run(station: &impl Station, plan: &Plan) -> Ended {
     let mut running = FuturesUnordered::new();
     loop {
         for (snapshot, ground, picked) in turns.turn(station, &plan.focus) {
-            running.push(work(station, plan, snapshot, ground, picked));
+            running.push(Either::Left(async { Some(work(station, plan, snapshot, ground, picked).await) }));
         }
-        if plan.once && turns.is_over(station.now()) {
+        if let Some((snapshot, ground)) = turns.care(station) {
+            running.push(Either::Right(care(station, plan, snapshot, ground)));
+        }
+        if plan.once && !turns.is_caring && turns.is_over(station.now()) {
             break;
         }
         let (least, most) = turns.pause(station.now());
@@ -147,8 +151,8 @@ pub async fn run(station: &impl Station, plan: &Plan) -> Ended {
             }
             match select(woken.as_mut(), running.next()).await {
                 Either::Left((woken, _)) => break woken == Woken::Stop,
-                Either::Right((Some((incident, outcome)), _)) => {
-                    turns.done(&incident, outcome, station.now());
+                Either::Right((Some(done), _)) => {
+                    turns.ended(done, station.now());
                     // There is room for the next, and a pass may be over: do not wait for the cluster.
                     break false;
                 }
@@ -158,16 +162,34 @@ pub async fn run(station: &impl Station, plan: &Plan) -> Ended {
         if stop {
             info!(working = running.len(), "stopping");
             let finish = async {
-                while let Some((incident, outcome)) = running.next().await {
-                    turns.done(&incident, outcome, station.now());
+                while let Some(done) = running.next().await {
+                    turns.ended(done, station.now());
                 }
             };
             select(pin!(finish), pin!(station.sleep(GRACE))).await;
-            turns.ended.unfinished = running.len();
+            turns.ended.unfinished = running.len() - usize::from(turns.is_caring);
             break;
         }
     }
     turns.ended
+}
+
+/// Says of what was merged whether it helped.
+async fn care(
+    station: &impl Station,
+    plan: &Plan,
+    snapshot: Arc<Snapshot>,
+    ground: Arc<Ground>,
+) -> Option<(Incident, Outcome)> {
+    let cared = async {
+        let world = station.world(snapshot.clone(), &ground)?;
+        let terms = Terms { policies: &ground.policies, cluster: &plan.cluster, now: station.now() };
+        aftercare(&world, terms, &snapshot).await
+    };
+    if let Err(error) = cared.await {
+        warn!("what was merged is not verified: {}", plain::inline(&format!("{error:#}")));
+    }
+    None
 }
 
 /// Works one incident, and says what came of it; an accident goes into the log.
@@ -208,6 +230,10 @@ async fn through(
     is_early: bool,
 ) -> Result<Outcome> {
     consider(incident, world, terms, &mut journal).await?;
+    if matches!(submit(journal.case(), terms), Request::Issue(_)) && is_awaited(incident, world, terms).await? {
+        info!("a merged pull request has yet to show what it does");
+        return Ok(Outcome::Later);
+    }
     if is_early && matches!(submit(journal.case(), terms), Request::Issue(_)) {
         info!("an issue waits, in case more is known soon");
         return Ok(Outcome::Early);
@@ -242,6 +268,11 @@ struct Turns {
     blind: Option<(Timestamp, bool)>,
     gaps: BTreeSet<crate::case::Gap>,
     ended: Ended,
+    /// What the last look saw, until what was merged is verified with it.
+    seen: Option<(Arc<Snapshot>, Arc<Ground>)>,
+    /// When that was done last, and whether it is being done.
+    cared: Option<Timestamp>,
+    is_caring: bool,
 }
 
 impl Turns {
@@ -249,7 +280,22 @@ impl Turns {
         let agenda = Agenda::scaled(plan.settle_scale);
         let (told, trouble, invalid, gaps) = (Standing::default(), String::new(), None, BTreeSet::new());
         let (took, ahead, ended) = (VecDeque::new(), SignedDuration::ZERO, Ended::default());
-        Self { agenda, began: now, synced: None, took, ahead, told, trouble, invalid, blind: None, gaps, ended }
+        Self {
+            agenda,
+            began: now,
+            synced: None,
+            took,
+            ahead,
+            told,
+            trouble,
+            invalid,
+            blind: None,
+            gaps,
+            ended,
+            seen: None,
+            cared: None,
+            is_caring: false,
+        }
     }
 
     /// Looks at the cluster, and says what is to be worked now.
@@ -284,6 +330,7 @@ impl Turns {
         if self.synced.is_none() {
             info!(pods = snapshot.pods.len(), incidents = incidents.len(), "watching");
         }
+        self.seen = Some((snapshot.clone(), ground.clone()));
         self.synced.get_or_insert(snapshot.taken);
         self.ended.looked = true;
         let sources = ground.sources.commit.as_deref().unwrap_or("");
@@ -300,6 +347,26 @@ impl Turns {
             self.told = standing;
         }
         picked.into_iter().map(|picked| (snapshot.clone(), ground.clone(), picked)).collect()
+    }
+
+    /// What to verify with, if it is time.
+    fn care(&mut self, station: &impl Station) -> Option<(Arc<Snapshot>, Arc<Ground>)> {
+        let now = station.now();
+        let is_due = self.cared.is_none_or(|cared| now.duration_since(cared) >= LATEST);
+        if self.is_caring || !is_due || !station.leads() {
+            return None;
+        }
+        let seen = self.seen.take()?;
+        (self.cared, self.is_caring) = (Some(now), true);
+        Some(seen)
+    }
+
+    /// Takes note of what is over: the work on an incident, or the verification.
+    fn ended(&mut self, done: Option<(Incident, Outcome)>, now: Timestamp) {
+        match done {
+            Some((incident, outcome)) => self.done(&incident, outcome, now),
+            None => self.is_caring = false,
+        }
     }
 
     fn done(&mut self, incident: &Incident, outcome: Outcome, now: Timestamp) {

@@ -5,6 +5,7 @@
 
 pub mod controller;
 pub mod cure;
+pub mod aftercare;
 pub mod world;
 pub mod case;
 
@@ -14,6 +15,7 @@ pub mod locate;
 pub mod propose;
 pub mod review;
 pub mod submit;
+pub mod verify;
 
 pub mod failures;
 pub mod yaml;
