@@ -145,10 +145,9 @@ fn live(snapshot: &Snapshot, change: &Change) -> Live {
 fn is_live(snapshot: &Snapshot, change: &Change) -> bool {
     match (live(snapshot, change), &change.operation) {
         (Live::Unseen, _) => true,
-        (Live::Gone, _) => false,
         (Live::Absent, operation) => matches!(operation, Operation::Remove { .. }),
         (Live::Is(now), Operation::Set { to: value, .. } | Operation::Add { value }) => is_same(&now, value),
-        (Live::Is(_), Operation::Remove { .. }) => false,
+        (Live::Gone, _) | (Live::Is(_), Operation::Remove { .. }) => false,
     }
 }
 
