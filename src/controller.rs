@@ -18,8 +18,7 @@ use jiff::SignedDuration;
 use tracing::{Instrument, debug, error_span, info, warn};
 
 use self::agenda::{AT_ONCE, Agenda, Outcome, Pace, Picked, Sighting, Standing, mark};
-use crate::aftercare::{aftercare, is_awaited};
-use crate::case::{Case, Incident, ObjectRef, Request, Snapshot, Timestamp};
+use crate::case::{Case, Incident, Merged, ObjectRef, Receipt, Request, Snapshot, Timestamp};
 use crate::cure::{consider, deliver};
 use crate::detect::{Focus, detect};
 use crate::report::{Journal, Reader, plain, tally};
@@ -28,6 +27,7 @@ use crate::review::policy::Policies;
 pub use crate::settings::Ground;
 use crate::settings::Terms;
 use crate::submit::submit;
+use crate::verify::{self, Record, Seen};
 use crate::world::World;
 
 /// A turn comes at the latest after this: some failures appear because time passes and nothing happens.
@@ -190,6 +190,63 @@ async fn care(
         warn!("what was merged is not verified: {}", plain::inline(&format!("{error:#}")));
     }
     None
+}
+
+/// So many merges are verified in one look, the newest first.
+const MERGES: usize = 50;
+
+/// Verifies everything that was merged and has come to no end. An issue goes first: should the comment fail, the next
+/// look finds the issue there and says the rest.
+async fn aftercare(world: &impl World, terms: Terms<'_>, snapshot: &Snapshot) -> Result<()> {
+    let incidents = detect(snapshot);
+    for (merged, record) in unended(world, terms).await? {
+        let effect = effect(&merged, &record, terms, snapshot, &incidents);
+        if let Some(issue) = verify::issue(&effect, &merged, &record) {
+            world.publish(&Request::Issue(issue)).await?;
+        }
+        let receipt = world.comment(&merged.entry, &verify::comment(&effect, &merged)).await?;
+        let is_new = matches!(receipt, Receipt::Updated { .. } | Receipt::Opened { .. });
+        if is_new {
+            info!(outcome = effect.word(), pull_request = merged.entry.called(), failure = %record.failure, "verified");
+        }
+    }
+    Ok(())
+}
+
+/// Whether a merged pull request for this incident has yet to show what it does.
+async fn is_awaited(incident: &Incident, world: &impl World, terms: Terms<'_>) -> Result<bool> {
+    let snapshot = world.snapshot().await?;
+    let incidents = std::slice::from_ref(incident);
+    let workloads = incident.workloads();
+    let about = |record: &Record| {
+        record.failure == incident.failure && record.workloads.iter().any(|id| workloads.contains(&id))
+    };
+    let open = unended(world, terms).await?;
+    let mut of_it = open.iter().filter(|(_, record)| about(record));
+    Ok(of_it.any(|(merged, record)| {
+        matches!(effect(merged, record, terms, &snapshot, incidents), verify::Outcome::Waiting { .. })
+    }))
+}
+
+/// What was merged for this cluster and has come to no end.
+async fn unended(world: &impl World, terms: Terms<'_>) -> Result<Vec<(Merged, Record)>> {
+    let merged = world.merged().await?.into_iter();
+    let open = merged.filter(|merged| !merged.said.as_deref().is_some_and(verify::is_final));
+    let read = open.filter_map(|merged| Record::read(&merged.body).map(|record| (merged, record)));
+    Ok(read.filter(|(_, record)| record.cluster == terms.cluster).take(MERGES).collect())
+}
+
+fn effect(
+    merged: &Merged,
+    record: &Record,
+    terms: Terms<'_>,
+    snapshot: &Snapshot,
+    incidents: &[Incident],
+) -> verify::Outcome {
+    let workload = &record.workloads[0];
+    let policy = terms.policies.decide(workload, &snapshot.labels_of(workload)).policy;
+    let window = policy.verify.window.0;
+    verify::verify(record, merged.at, &Seen { snapshot, incidents, window, now: snapshot.taken })
 }
 
 /// Works one incident, and says what came of it; an accident goes into the log.

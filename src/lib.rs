@@ -5,7 +5,6 @@
 
 pub mod controller;
 pub mod cure;
-pub mod aftercare;
 pub mod world;
 pub mod case;
 
