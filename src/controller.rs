@@ -18,7 +18,7 @@ use jiff::SignedDuration;
 use tracing::{Instrument, debug, error_span, info, warn};
 
 use self::agenda::{AT_ONCE, Agenda, Outcome, Pace, Picked, Sighting, Standing, mark};
-use crate::case::{Case, Incident, ObjectRef, Request, Snapshot, Timestamp};
+use crate::case::{Case, Incident, Merged, ObjectRef, Receipt, Request, Snapshot, Timestamp};
 use crate::cure::{consider, deliver};
 use crate::detect::{Focus, detect};
 use crate::report::{Journal, Reader, plain, tally};
@@ -27,6 +27,7 @@ use crate::review::{means_later, means_more_evidence};
 pub use crate::settings::Ground;
 use crate::settings::Terms;
 use crate::submit::submit;
+use crate::verify::{self, Record, Seen};
 use crate::world::World;
 
 /// A turn comes at the latest after this: some failures appear because time passes and nothing happens.
@@ -35,6 +36,8 @@ const LATEST: SignedDuration = SignedDuration::from_secs(15);
 const BLIND: SignedDuration = SignedDuration::from_secs(1);
 /// A cluster that is not seen for so long is news.
 const BLINKS: SignedDuration = SignedDuration::from_secs(5);
+/// For so long after a merge the failure that it is to cure gets no issue.
+const AWAITED: SignedDuration = SignedDuration::from_mins(60);
 /// Between two turns at least this, and twice what one takes: a busy cluster costs a part of a core.
 const SOONEST: SignedDuration = SignedDuration::from_millis(40);
 /// So many looks are remembered for that.
@@ -134,9 +137,12 @@ pub async fn run(station: &impl Station, plan: &Plan) -> Ended {
     let mut running = FuturesUnordered::new();
     loop {
         for (snapshot, ground, picked) in turns.turn(station, &plan.focus) {
-            running.push(work(station, plan, snapshot, ground, picked));
+            running.push(Either::Left(async { Some(work(station, plan, snapshot, ground, picked).await) }));
         }
-        if plan.once && turns.is_over(station.now()) {
+        if let Some((snapshot, ground)) = turns.care(station) {
+            running.push(Either::Right(care(station, plan, snapshot, ground)));
+        }
+        if plan.once && !turns.is_caring && turns.is_over(station.now()) {
             break;
         }
         let (least, most) = turns.pause(station.now());
@@ -147,8 +153,8 @@ pub async fn run(station: &impl Station, plan: &Plan) -> Ended {
             }
             match select(woken.as_mut(), running.next()).await {
                 Either::Left((woken, _)) => break woken == Woken::Stop,
-                Either::Right((Some((incident, outcome)), _)) => {
-                    turns.done(&incident, outcome, station.now());
+                Either::Right((Some(done), _)) => {
+                    turns.ended(done, station.now());
                     // There is room for the next, and a pass may be over: do not wait for the cluster.
                     break false;
                 }
@@ -158,16 +164,93 @@ pub async fn run(station: &impl Station, plan: &Plan) -> Ended {
         if stop {
             info!(working = running.len(), "stopping");
             let finish = async {
-                while let Some((incident, outcome)) = running.next().await {
-                    turns.done(&incident, outcome, station.now());
+                while let Some(done) = running.next().await {
+                    turns.ended(done, station.now());
                 }
             };
             select(pin!(finish), pin!(station.sleep(GRACE))).await;
-            turns.ended.unfinished = running.len();
+            turns.ended.unfinished = running.len() - usize::from(turns.is_caring);
             break;
         }
     }
     turns.ended
+}
+
+/// Says of what was merged whether it helped.
+async fn care(
+    station: &impl Station,
+    plan: &Plan,
+    snapshot: Arc<Snapshot>,
+    ground: Arc<Ground>,
+) -> Option<(Incident, Outcome)> {
+    let cared = async {
+        let world = station.world(snapshot.clone(), &ground)?;
+        let terms = Terms { policies: &ground.policies, cluster: &plan.cluster, now: station.now() };
+        aftercare(&world, terms, &snapshot).await
+    };
+    if let Err(error) = cared.await {
+        warn!("what was merged is not verified: {}", plain::inline(&format!("{error:#}")));
+    }
+    None
+}
+
+/// So many merges are verified in one look, the newest first.
+const MERGES: usize = 50;
+
+/// Verifies everything that was merged and has come to no end. An issue goes first: should the comment fail, the next
+/// look finds the issue there and says the rest.
+async fn aftercare(world: &impl World, terms: Terms<'_>, snapshot: &Snapshot) -> Result<()> {
+    let incidents = detect(snapshot);
+    for (merged, record) in unended(world, terms).await? {
+        let effect = effect(&merged, &record, terms, snapshot, &incidents);
+        if let Some(issue) = verify::issue(&effect, &merged, &record) {
+            world.publish(&Request::Issue(issue)).await?;
+        }
+        let receipt = world.comment(&merged.entry, &verify::comment(&effect, &merged)).await?;
+        let is_new = matches!(receipt, Receipt::Updated { .. } | Receipt::Opened { .. });
+        if is_new {
+            info!(outcome = effect.word(), pull_request = merged.entry.called(), failure = %record.failure, "verified");
+        }
+    }
+    Ok(())
+}
+
+/// Whether a merged pull request for this incident has yet to show what it does.
+async fn is_awaited(incident: &Incident, world: &impl World, terms: Terms<'_>) -> Result<bool> {
+    let snapshot = world.snapshot().await?;
+    let incidents = std::slice::from_ref(incident);
+    let workloads = incident.workloads();
+    let about = |record: &Record| {
+        record.failure == incident.failure && record.workloads.iter().any(|id| workloads.contains(&id))
+    };
+    let open = unended(world, terms).await?;
+    // For a while: what was merged and never arrives must not hide a failure.
+    let is_fresh = |merged: &Merged| terms.now.duration_since(merged.at) < AWAITED;
+    let mut of_it = open.iter().filter(|(merged, record)| is_fresh(merged) && about(record));
+    Ok(of_it.any(|(merged, record)| {
+        matches!(effect(merged, record, terms, &snapshot, incidents), verify::Outcome::Waiting { .. })
+    }))
+}
+
+/// What was merged for this cluster and has come to no end.
+async fn unended(world: &impl World, terms: Terms<'_>) -> Result<Vec<(Merged, Record)>> {
+    let merged = world.merged().await?.into_iter();
+    let open = merged.filter(|merged| !merged.said.as_deref().is_some_and(verify::is_final));
+    let read = open.filter_map(|merged| Record::read(&merged.body).map(|record| (merged, record)));
+    Ok(read.filter(|(_, record)| record.cluster == terms.cluster).take(MERGES).collect())
+}
+
+fn effect(
+    merged: &Merged,
+    record: &Record,
+    terms: Terms<'_>,
+    snapshot: &Snapshot,
+    incidents: &[Incident],
+) -> verify::Outcome {
+    let workload = &record.workloads[0];
+    let policy = terms.policies.decide(workload, &snapshot.labels_of(workload)).policy;
+    let window = policy.verify.window.0;
+    verify::verify(record, merged.at, &Seen { snapshot, incidents, window, now: snapshot.taken })
 }
 
 /// Works one incident, and says what came of it; an accident goes into the log.
@@ -208,6 +291,10 @@ async fn through(
     is_early: bool,
 ) -> Result<Outcome> {
     consider(incident, world, terms, &mut journal).await?;
+    if matches!(submit(journal.case(), terms), Request::Issue(_)) && is_awaited(incident, world, terms).await? {
+        info!("a merged pull request has yet to show what it does");
+        return Ok(Outcome::Later);
+    }
     if is_early && matches!(submit(journal.case(), terms), Request::Issue(_)) {
         info!("an issue waits, in case more is known soon");
         return Ok(Outcome::Early);
@@ -247,6 +334,11 @@ struct Turns {
     blind: Option<(Timestamp, bool)>,
     gaps: BTreeSet<crate::case::Gap>,
     ended: Ended,
+    /// What the last look saw, until what was merged is verified with it.
+    seen: Option<(Arc<Snapshot>, Arc<Ground>)>,
+    /// When that was done last, and whether it is being done.
+    cared: Option<Timestamp>,
+    is_caring: bool,
 }
 
 impl Turns {
@@ -254,7 +346,22 @@ impl Turns {
         let agenda = Agenda::scaled(plan.settle_scale);
         let (told, trouble, invalid, gaps) = (Standing::default(), String::new(), None, BTreeSet::new());
         let (took, ahead, ended) = (VecDeque::new(), SignedDuration::ZERO, Ended::default());
-        Self { agenda, began: now, synced: None, took, ahead, told, trouble, invalid, blind: None, gaps, ended }
+        Self {
+            agenda,
+            began: now,
+            synced: None,
+            took,
+            ahead,
+            told,
+            trouble,
+            invalid,
+            blind: None,
+            gaps,
+            ended,
+            seen: None,
+            cared: None,
+            is_caring: false,
+        }
     }
 
     /// Looks at the cluster, and says what is to be worked now.
@@ -289,6 +396,7 @@ impl Turns {
         if self.synced.is_none() {
             info!(pods = snapshot.pods.len(), incidents = incidents.len(), "watching");
         }
+        self.seen = Some((snapshot.clone(), ground.clone()));
         self.synced.get_or_insert(snapshot.taken);
         self.ended.looked = true;
         let sources = ground.sources.commit.as_deref().unwrap_or("");
@@ -305,6 +413,26 @@ impl Turns {
             self.told = standing;
         }
         picked.into_iter().map(|picked| (snapshot.clone(), ground.clone(), picked)).collect()
+    }
+
+    /// What to verify with, if it is time.
+    fn care(&mut self, station: &impl Station) -> Option<(Arc<Snapshot>, Arc<Ground>)> {
+        let now = station.now();
+        let is_due = self.cared.is_none_or(|cared| now.duration_since(cared) >= LATEST);
+        if self.is_caring || !is_due || !station.leads() {
+            return None;
+        }
+        let seen = self.seen.take()?;
+        (self.cared, self.is_caring) = (Some(now), true);
+        Some(seen)
+    }
+
+    /// Takes note of what is over: the work on an incident, or the verification.
+    fn ended(&mut self, done: Option<(Incident, Outcome)>, now: Timestamp) {
+        match done {
+            Some((incident, outcome)) => self.done(&incident, outcome, now),
+            None => self.is_caring = false,
+        }
     }
 
     fn done(&mut self, incident: &Incident, outcome: Outcome, now: Timestamp) {

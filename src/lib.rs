@@ -14,6 +14,7 @@ pub mod locate;
 pub mod propose;
 pub mod review;
 pub mod submit;
+pub mod verify;
 
 pub mod failures;
 pub mod yaml;

@@ -1,10 +1,13 @@
 //! Everything KubeCure can do to the outside.
 //!
-//! A security reviewer reads this page and knows: one verb writes, and what it writes is a [`Request`].
+//! A security reviewer reads this page and knows: three verbs write, all of them to the forge. One writes a [`Request`],
+//! one a comment on what is ours, one closes what is ours.
 
 use anyhow::Result;
 
-use crate::case::{Checks, Evidence, History, Incident, Proposal, Receipt, Request, Snapshot, Sources};
+use crate::case::{
+    Checks, Evidence, History, HistoryEntry, Incident, Merged, Proposal, Receipt, Request, Snapshot, Sources,
+};
 
 /// The outside: a cluster (live or recorded), a repository, a forge.
 #[expect(async_fn_in_trait, reason = "used through generics in one crate; no caller needs to name the futures")]
@@ -26,6 +29,15 @@ pub trait World {
     /// Our own branches, pull requests and issues, as the forge has them now.
     async fn history(&self) -> Result<History>;
 
-    /// Opens or updates a pull request or an issue. The only verb that writes.
+    /// Our pull requests that were merged, and what they said of themselves.
+    async fn merged(&self) -> Result<Vec<Merged>>;
+
+    /// Opens or updates a pull request or an issue.
     async fn publish(&self, request: &Request) -> Result<Receipt>;
+
+    /// Says something on one of ours, in one comment that is rewritten when the text is another one.
+    async fn comment(&self, on: &HistoryEntry, text: &str) -> Result<Receipt>;
+
+    /// Closes an open one of ours with a sentence.
+    async fn close(&self, entry: &HistoryEntry, sentence: &str) -> Result<Receipt>;
 }

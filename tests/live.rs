@@ -712,7 +712,11 @@ fn doctor_finds_nothing_wrong_where_nothing_is_and_only_looks() {
     assert_eq!((code, &said["warnings"], &said["failures"]), (0, &json!(0), &json!(0)), "{said:#}");
     assert!(check(&said, "kubeconfig").1.contains("context test of "));
     assert!(check(&said, "api server").1.contains("v1.36.3 answers; 1.23 to 1.36 are supported"));
-    assert!(check(&said, "rights").1.contains(&format!("all {} kinds that are read, and logs, in all namespaces", KINDS.len())));
+    assert!(
+        check(&said, "rights")
+            .1
+            .contains(&format!("all {} kinds that are read, and logs, in all namespaces", KINDS.len()))
+    );
     assert!(check(&said, "repository").1.contains("base branch is main"));
     assert_eq!(files(temp.path()), before, "nothing is made");
     assert!(!forge.parent().unwrap().exists());

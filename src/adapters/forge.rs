@@ -23,7 +23,7 @@ use self::github::Github;
 use self::gitlab::Gitlab;
 use self::hosted::{Api, Hosted};
 use crate::adapters::git::remote::Door;
-use crate::case::{EntryState, History, HistoryEntry, ObjectRef, Receipt, Request};
+use crate::case::{EntryState, History, HistoryEntry, Merged, ObjectRef, Receipt, Request};
 use crate::submit::{BEGIN, END};
 
 /// Asked right before each write: an error, which says why, where this process may not write any more.
@@ -47,6 +47,26 @@ pub trait Forge: Send {
     ///
     /// Called twice with the same request it opens nothing twice and rewrites nothing.
     fn publish(&self, request: &Request) -> Result<Receipt>;
+
+    /// Our pull requests that were merged, newest first, with what is needed to verify them.
+    ///
+    /// Nothing where the forge has no pages of its own: there is nowhere to say what came of them, either.
+    fn merged(&self) -> Result<Vec<Merged>> {
+        Ok(Vec::new())
+    }
+
+    /// Says something on a pull request or issue of ours: one comment, which is rewritten in place only when the text is
+    /// another one.
+    fn comment(&self, on: &HistoryEntry, _text: &str) -> Result<Receipt> {
+        Ok(Receipt::Nothing { why: format!("{} takes no comments", on.called()) })
+    }
+
+    /// Closes an open one of ours with a sentence, and deletes its branch if every commit on it is ours.
+    ///
+    /// Not the word of a person: the same may be offered again.
+    fn close(&self, entry: &HistoryEntry, _sentence: &str) -> Result<Receipt> {
+        Ok(Receipt::Nothing { why: format!("{} cannot be closed from here", entry.called()) })
+    }
 
     /// What is asked right before each write from now on.
     fn fence(&mut self, fence: Fence);

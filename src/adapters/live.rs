@@ -8,7 +8,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::adapters::cluster::{Cluster, Logged};
 use crate::adapters::forge::Forge;
-use crate::case::{Checks, Evidence, Gap, History, Incident, Proposal, Receipt, Request, Snapshot, Sources};
+use crate::case::{
+    Checks, Evidence, Gap, History, HistoryEntry, Incident, Merged, Proposal, Receipt, Request, Snapshot, Sources,
+};
 use crate::diagnose::assemble::{RawLog, assemble, wanted_logs};
 use crate::review::schema::conforms;
 use crate::world::World;
@@ -106,6 +108,22 @@ impl World for Live {
 
     async fn history(&self) -> Result<History> {
         Ok(self.on_forge(|forge| forge.history()).await?.unwrap_or_default())
+    }
+
+    async fn merged(&self) -> Result<Vec<Merged>> {
+        Ok(self.on_forge(|forge| forge.merged()).await?.unwrap_or_default())
+    }
+
+    async fn comment(&self, on: &HistoryEntry, text: &str) -> Result<Receipt> {
+        let (on, text) = (on.clone(), text.to_owned());
+        let said = self.on_forge(move |forge| forge.comment(&on, &text)).await?;
+        Ok(said.unwrap_or_else(|| Receipt::Nothing { why: "no forge was given".to_owned() }))
+    }
+
+    async fn close(&self, entry: &HistoryEntry, sentence: &str) -> Result<Receipt> {
+        let (entry, sentence) = (entry.clone(), sentence.to_owned());
+        let closed = self.on_forge(move |forge| forge.close(&entry, &sentence)).await?;
+        Ok(closed.unwrap_or_else(|| Receipt::Nothing { why: "no forge was given".to_owned() }))
     }
 
     async fn publish(&self, request: &Request) -> Result<Receipt> {

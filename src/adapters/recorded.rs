@@ -7,7 +7,9 @@ use anyhow::Result;
 use crate::adapters::forge::Forge;
 use crate::adapters::logs::LogFiles;
 use crate::adapters::snapshot::Recording;
-use crate::case::{Checks, Evidence, History, Incident, Proposal, Receipt, Request, Snapshot, Sources};
+use crate::case::{
+    Checks, Evidence, History, HistoryEntry, Incident, Merged, Proposal, Receipt, Request, Snapshot, Sources,
+};
 use crate::diagnose::assemble::{RawLog, assemble, wanted_logs};
 use crate::world::World;
 
@@ -56,6 +58,24 @@ impl World for Recorded {
     async fn publish(&self, request: &Request) -> Result<Receipt> {
         match &self.forge {
             Some(forge) => forge.publish(request),
+            None => Ok(Receipt::Nothing { why: "no forge was given".to_owned() }),
+        }
+    }
+
+    async fn merged(&self) -> Result<Vec<Merged>> {
+        self.forge.as_ref().map_or_else(|| Ok(Vec::new()), |forge| forge.merged())
+    }
+
+    async fn comment(&self, on: &HistoryEntry, text: &str) -> Result<Receipt> {
+        match &self.forge {
+            Some(forge) => forge.comment(on, text),
+            None => Ok(Receipt::Nothing { why: "no forge was given".to_owned() }),
+        }
+    }
+
+    async fn close(&self, entry: &HistoryEntry, sentence: &str) -> Result<Receipt> {
+        match &self.forge {
+            Some(forge) => forge.close(entry, sentence),
             None => Ok(Receipt::Nothing { why: "no forge was given".to_owned() }),
         }
     }

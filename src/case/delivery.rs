@@ -82,6 +82,20 @@ pub struct HistoryEntry {
     pub link: String,
 }
 
+/// A pull request of ours that was merged: what there is to verify it by, after a restart without any other memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Merged {
+    pub entry: HistoryEntry,
+    /// The newest commit of the base branch that carries the fix, found by its trailer.
+    pub commit: String,
+    /// When that commit was made.
+    pub at: Timestamp,
+    /// The page of the pull request, with the hidden line that was written with it.
+    pub body: String,
+    /// What our comment says now, if there is one.
+    pub said: Option<String>,
+}
+
 impl HistoryEntry {
     /// What a person calls it: `#3`, or its branch.
     pub fn called(&self) -> String {

@@ -11,6 +11,7 @@ use crate::case::{
     Cure, Diagnosis, Evidence, Finding, Fingerprint, Ground, Incident, ObjectRef, Operation, Origin, Proposal, Ruling,
     Timestamp, Verdict,
 };
+use crate::verify::{self, record};
 
 /// Forges take bodies of 65,536 characters; what people write below ours needs room, too.
 const MAX_BODY: usize = 65_000;
@@ -44,7 +45,7 @@ pub(super) fn pull_request(
         sections(proposal, ctx),
         controls(incident),
     ];
-    finished(&parts, &machine(proposal, fingerprint, ctx))
+    finished(&parts, &machine(proposal, evidence, fingerprint, ctx))
 }
 
 /// Parts as one page between our markers.
@@ -367,8 +368,10 @@ fn controls(incident: &Incident) -> String {
 }
 
 /// What a machine reads back: one hidden line.
-fn machine(proposal: &Proposal, fingerprint: &Fingerprint, ctx: &Context<'_>) -> String {
+fn machine(proposal: &Proposal, evidence: &Evidence, fingerprint: &Fingerprint, ctx: &Context<'_>) -> String {
     let finding = proposal.incident.first();
+    let workloads = proposal.incident.workloads();
+    let ids: Vec<ObjectRef> = workloads.iter().map(|id| (*id).clone()).collect();
     hidden(&json!({
         "v": 1,
         "fp": fingerprint.0,
@@ -377,6 +380,9 @@ fn machine(proposal: &Proposal, fingerprint: &Fingerprint, ctx: &Context<'_>) ->
         "workloads": names(&proposal.incident),
         "container": finding.container.as_deref().map(bounded),
         "base": proposal.base.as_deref().map(bounded),
+        "of": record::workloads(&workloads),
+        "changes": record::changes(proposal.diagnosis.changes()),
+        "ready": verify::ready(&evidence.snapshot, &ids),
     }))
 }
 

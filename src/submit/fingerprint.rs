@@ -43,6 +43,11 @@ pub fn of_issue(incident: &Incident, declined: &Declined, cluster: &str) -> Fing
     digest(&parts)
 }
 
+/// The fingerprint of the issue for a merge that did not help.
+pub fn of_outcome(merged: &Fingerprint) -> Fingerprint {
+    digest(&["outcome".to_owned(), merged.0.clone()])
+}
+
 /// `kubecure/<namespace>/<workload>/<failure>-<fp8>`; `cluster` for an object without a namespace.
 pub fn branch(workload: &ObjectRef, failure: FailureId, fingerprint: &Fingerprint) -> String {
     let namespace = workload.namespace.as_deref().unwrap_or("cluster");

@@ -23,7 +23,7 @@ use self::page::{Front, Page, State};
 use super::{Fence, Forge, hands_off, names, shares};
 use crate::adapters::git::{self, Author, Landed, NewCommit, Repo};
 use crate::case::{
-    EntryKind, EntryState, Fingerprint, History, HistoryEntry, Issue, PullRequest, Receipt, Request, Timestamp,
+    EntryKind, EntryState, Fingerprint, History, HistoryEntry, Issue, Merged, PullRequest, Receipt, Request, Timestamp,
 };
 
 /// A pull request or issue larger than this was not written by us.
@@ -295,6 +295,12 @@ impl LocalForge {
         self.rewrite(page, entry, &next)
     }
 
+    /// The page of an entry, as it is now.
+    fn find_page(&self, of: &HistoryEntry) -> Result<Option<(Page, HistoryEntry)>> {
+        let entries = self.entries()?;
+        Ok(entries.into_iter().find(|(_, entry)| (entry.kind, entry.number) == (of.kind, of.number)))
+    }
+
     /// Writes a page that changed; leaves one that did not.
     fn rewrite(&self, page: &Page, entry: &HistoryEntry, next: &str) -> Result<Receipt> {
         if next == page.text {
@@ -378,6 +384,46 @@ impl Forge for LocalForge {
         }
     }
 
+    fn merged(&self) -> Result<Vec<Merged>> {
+        let landed = self.repo.landed()?;
+        let mut found = Vec::new();
+        for (page, entry) in self.entries()? {
+            let Some(commit) = landed.get(&entry.fingerprint.0).filter(|_| entry.kind == EntryKind::PullRequest) else {
+                continue;
+            };
+            let (commit, at) = (commit.clone(), self.repo.committed_at(commit)?);
+            let said = page.comment().map(ToOwned::to_owned);
+            found.push(Merged { entry, commit, at, body: page.text, said });
+        }
+        found.sort_by_key(|merged| std::cmp::Reverse((merged.at, merged.entry.number)));
+        Ok(found)
+    }
+
+    fn comment(&self, on: &HistoryEntry, text: &str) -> Result<Receipt> {
+        let _lock = self.lock()?;
+        let Some((page, entry)) = self.find_page(on)? else { return Ok(gone(on)) };
+        if page.comment() == Some(text.trim()) {
+            return Ok(exists(Some(&entry), "it is said already".to_owned()));
+        }
+        self.rewrite(&page, &entry, &page.with_comment(text))
+    }
+
+    fn close(&self, of: &HistoryEntry, sentence: &str) -> Result<Receipt> {
+        let _lock = self.lock()?;
+        let Some((page, entry)) = self.find_page(of)? else { return Ok(gone(of)) };
+        if entry.state != EntryState::Open {
+            return Ok(exists(Some(&entry), format!("{} is not open", entry.called())));
+        }
+        if let Some(why) = hands_off(&entry) {
+            return Ok(exists(Some(&entry), why));
+        }
+        let receipt = self.rewrite(&page, &entry, &page.closed_for(sentence))?;
+        if let Some(branch) = &entry.branch {
+            self.repo.delete_branch(branch)?;
+        }
+        Ok(receipt)
+    }
+
     fn fence(&mut self, fence: Fence) {
         self.fence = fence;
     }
@@ -392,6 +438,10 @@ fn exists(entry: Option<&HistoryEntry>, why: String) -> Receipt {
         Some(entry) => Receipt::Exists { kind: entry.kind, number: entry.number, link: entry.link.clone(), why },
         None => Receipt::Nothing { why },
     }
+}
+
+fn gone(of: &HistoryEntry) -> Receipt {
+    Receipt::Nothing { why: format!("{} is not there any more", of.called()) }
 }
 
 fn folder_name(kind: EntryKind) -> &'static str {

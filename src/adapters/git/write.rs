@@ -222,6 +222,25 @@ impl Repo {
         Ok(found)
     }
 
+    /// When a commit was made.
+    pub fn committed_at(&self, id: &str) -> Result<Timestamp> {
+        let commit = self.inner.find_commit(Oid::from_str(id)?).with_context(|| format!("cannot read {id}"))?;
+        Ok(Timestamp::from_second(commit.time().seconds()).unwrap_or_default())
+    }
+
+    /// Deletes a branch of ours, unless somebody else has a commit on it. Whether it was deleted.
+    pub fn delete_branch(&self, branch: &str) -> Result<bool> {
+        self.check_branch_name(branch)?;
+        if self.commits_on(branch)?.iter().any(|commit| !commit.ours) {
+            return Ok(false);
+        }
+        match self.inner.find_reference(&format!("refs/heads/{branch}")) {
+            Ok(mut reference) => reference.delete().map(|()| true).with_context(|| format!("cannot delete {branch}")),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(false),
+            Err(error) => bail!("cannot read branch {branch}: {}", error.message()),
+        }
+    }
+
     /// Fingerprints of our fixes that the base branch has, each with its commit.
     ///
     /// Found by trailer, on a line of its own anywhere in the message: a squash merge keeps the line, not the commit.

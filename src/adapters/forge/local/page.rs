@@ -11,6 +11,9 @@ use crate::adapters::forge::between;
 use crate::case::{EntryKind, Timestamp};
 
 const FENCE: &str = "---\n";
+/// What we say on a page stands between these, outside of the body.
+const SAID: &str = "<!-- kubecure:comment -->";
+const SAID_END: &str = "<!-- kubecure:comment:end -->";
 
 /// What stands before the body.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -81,6 +84,31 @@ impl Page {
     /// The file of an issue that is closed, because a pull request does what it asks for.
     pub fn answered_by(&self, link: &str) -> String {
         set_line(&set_line(&self.text, "state", "closed"), "answered", link)
+    }
+
+    /// The file of one that we close ourselves, and why.
+    pub fn closed_for(&self, why: &str) -> String {
+        let closed = set_line(&set_line(&self.text, "state", "closed"), "answered", why);
+        Self { text: closed, ..self.clone() }.with_comment(why)
+    }
+
+    /// Our comment, if there is one.
+    pub fn comment(&self) -> Option<&str> {
+        let from = self.text.find(SAID)? + SAID.len();
+        Some(self.text[from..from + self.text[from..].find(SAID_END)?].trim())
+    }
+
+    /// The file with our comment in it: in place of the one that was there, else at the end.
+    pub fn with_comment(&self, text: &str) -> String {
+        let block = format!("{SAID}\n{}\n{SAID_END}", text.trim());
+        let there = self.text.find(SAID).and_then(|from| {
+            let end = from + self.text[from..].find(SAID_END)? + SAID_END.len();
+            Some((from, end))
+        });
+        match there {
+            Some((from, end)) => format!("{}{block}{}", &self.text[..from], &self.text[end..]),
+            None => format!("{}\n\n{block}\n", self.text.trim_end()),
+        }
     }
 
     /// A new file.
