@@ -7,6 +7,7 @@ pub mod edit;
 pub mod explain;
 pub mod git;
 mod kind;
+pub mod model;
 pub mod output;
 pub mod policy;
 pub mod run;

@@ -4,7 +4,9 @@
 
 use anyhow::Result;
 
-use crate::case::{Checks, Evidence, History, Incident, Proposal, Receipt, Request, Snapshot, Sources};
+use crate::case::{
+    Checks, Evidence, History, Incident, Proposal, Question, Receipt, Reply, Request, Snapshot, Sources,
+};
 
 /// The outside: a cluster (live or recorded), a repository, a forge.
 #[expect(async_fn_in_trait, reason = "used through generics in one crate; no caller needs to name the futures")]
@@ -17,6 +19,9 @@ pub trait World {
 
     /// The manifests of the repository that the incident's workloads come from.
     async fn sources(&self, of: &Incident) -> Result<std::sync::Arc<Sources>>;
+
+    /// Asks a language model, if there is one. What comes back is a witness's word: nothing is done because of it alone.
+    async fn ask(&self, question: &Question) -> Result<Reply>;
 
     /// Validates a proposal against the schema that the API server publishes.
     ///

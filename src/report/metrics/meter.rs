@@ -63,7 +63,7 @@ impl Reader for Meter<'_> {
 
     fn noted(&mut self, _: &Incident, note: &Note) {
         // Which policy decides is told in the middle of gathering.
-        if matches!(note, Note::Policy(_)) {
+        if matches!(note, Note::Policy(_) | Note::Question(_)) {
             return;
         }
         self.ended();
