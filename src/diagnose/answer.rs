@@ -323,3 +323,6 @@ fn names_value(evidence: &Evidence, because: &[Quote], operation: &Operation) ->
     let is_log = |q: &&Quote| !matches!(evidence.items[q.item].source, ItemSource::Spec(_));
     from.len() >= 4 && because.iter().filter(is_log).any(|q| q.text.contains(&from))
 }
+
+#[cfg(test)]
+mod tests;

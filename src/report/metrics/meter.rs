@@ -63,12 +63,12 @@ impl Reader for Meter<'_> {
 
     fn noted(&mut self, _: &Incident, note: &Note) {
         // Which policy decides is told in the middle of gathering.
-        if matches!(note, Note::Policy(_) | Note::Question(_)) {
+        if matches!(note, Note::Policy(_)) {
             return;
         }
         self.ended();
         match note {
-            Note::Policy(_) => {}
+            Note::Policy(_) | Note::Question(_) => {}
             Note::Evidence(_) => self.stage("diagnose"),
             Note::Diagnosis(_) => self.stage("locate"),
             Note::Locations(_) => self.stage("propose"),
