@@ -17,10 +17,10 @@ pub struct ModelArgs {
     /// `kind: Settings` in .kubecure/ if there is a key, else none]
     #[arg(long = "model", value_name = "PROVIDER:NAME", env = "KUBECURE_MODEL")]
     pub name: Option<String>,
-    /// Where the model's API is, for one of your own: http://localhost:11434/v1
+    /// Where the model's API is, for one of your own: `http://localhost:11434/v1`
     #[arg(long = "model-url", value_name = "URL", env = "KUBECURE_MODEL_URL")]
     pub url: Option<String>,
-    /// The file that holds the model's key, read for each question [or KUBECURE_MODEL_KEY: the key itself]
+    /// The file that holds the model's key, read for each question [or `KUBECURE_MODEL_KEY`: the key itself]
     #[arg(long = "model-key-file", value_name = "FILE", env = "KUBECURE_MODEL_KEY_FILE")]
     pub key_file: Option<PathBuf>,
 }

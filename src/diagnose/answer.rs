@@ -45,10 +45,24 @@ struct Observation {
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 enum Fix {
-    Revert { change: String },
-    SetMemoryLimit { container: String, value: String },
-    SetProbePath { container: String, probe: String, path: String },
-    NoSafeFix { next_step: String },
+    Revert {
+        change: String,
+    },
+    SetMemoryLimit {
+        container: String,
+        value: String,
+    },
+    SetProbePath {
+        container: String,
+        probe: String,
+        path: String,
+    },
+    /// With a step in the model's own words, which nobody reads: what a person runs is not for a model to write.
+    #[serde(rename = "no_safe_fix")]
+    Nothing {
+        #[serde(rename = "next_step")]
+        _next_step: String,
+    },
 }
 
 /// What a reply comes to, where no rule answered. Without a model, or an answer that holds, it is what it was.
@@ -155,7 +169,7 @@ fn quotes(evidence: &Evidence, said: &[Observation], against: &mut Vec<Reason>) 
 /// Gate 3: what fails is what the API says that fails. "unknown" is honest, and cures nothing.
 fn category(evidence: &Evidence, said: &Said, against: &mut Vec<Reason>) {
     let failure = evidence.incident.failure.0;
-    let is_unknown = said.category == "unknown" && matches!(said.fix, Fix::NoSafeFix { .. });
+    let is_unknown = said.category == "unknown" && matches!(said.fix, Fix::Nothing { .. });
     if said.category != failure && !is_unknown {
         against.push(reason("category", format!("the category is not what the cluster reports, which is {failure}")));
     }
@@ -196,8 +210,7 @@ fn cure(evidence: &Evidence, policy: &Policy, fix: &Fix, against: &mut Vec<Reaso
         Fix::Revert { change } => revert(&offered, change),
         Fix::SetMemoryLimit { container, value } => memory(evidence, policy, &offered, container, value),
         Fix::SetProbePath { container, probe, path } => probe_path(evidence, &offered, (container, probe, path)),
-        // The step is the model's own words, and what a person runs is not for a model to write.
-        Fix::NoSafeFix { next_step: _ } => {
+        Fix::Nothing { .. } => {
             let why = "the model proposes no change: a person should look".to_owned();
             let workload = &evidence.incident.first().workload;
             Ok(Cure::Person(Declined::NeedsPerson { why, next: vec![next::rollout_history(workload)] }))

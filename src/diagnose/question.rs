@@ -71,7 +71,8 @@ fn mark(text: &str) -> String {
     let mut salt = 0_u32;
     loop {
         let digest = Sha256::digest(format!("{salt}\n{text}"));
-        let mark: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let mark = digest.iter().take(8).fold(0_u64, |all, byte| (all << 8) | u64::from(*byte));
+        let mark = format!("{mark:016x}");
         if !text.contains(&mark) {
             return mark;
         }

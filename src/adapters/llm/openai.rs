@@ -1,4 +1,4 @@
-//! Chat completions, as OpenAI, vLLM, Ollama and llama.cpp serve them.
+//! Chat completions, as `OpenAI`, vLLM, Ollama and llama.cpp serve them.
 
 use serde_json::{Value, json};
 
