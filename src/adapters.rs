@@ -10,6 +10,7 @@ pub mod forge;
 pub mod git;
 pub mod ground;
 pub mod live;
+pub mod llm;
 pub mod logs;
 pub mod process;
 pub(crate) mod project;

@@ -12,6 +12,7 @@ mod memo;
 mod objects;
 mod once;
 mod places;
+mod question;
 mod repo_url;
 mod selector;
 mod snapshot;
@@ -29,6 +30,7 @@ pub use list::List;
 pub use memo::Memo;
 pub use objects::*;
 pub use once::{Same, Word};
+pub use question::{Answer, Budget, Question, Reply, Unanswered, tokens};
 pub use repo_url::{BadUrl, RepoUrl, Scheme};
 pub use selector::LabelSelector;
 pub use snapshot::Snapshot;
@@ -466,6 +468,8 @@ pub struct Reason {
 pub enum Declined {
     /// The evidence does not establish a cause. What was looked at, and what would be needed.
     Undiagnosed { looked_at: Vec<String>, needed: String },
+    /// No rule knows, and a language model that was asked gave no answer that holds.
+    Unanswered { code: &'static str, why: String, looked_at: Vec<String>, needed: String },
     /// The cause is known and lies outside the repository, or needs a person's decision.
     NeedsPerson { why: String, next: Vec<String> },
     /// No manifest of the repository declares the object, or the field.
@@ -487,6 +491,7 @@ impl Declined {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Undiagnosed { .. } => "undiagnosed",
+            Self::Unanswered { code, .. } => code,
             Self::NeedsPerson { .. } => "needs-person",
             Self::NotInGit { .. } => "not-in-git",
             Self::Ambiguous { .. } => "ambiguous",
@@ -511,6 +516,7 @@ impl fmt::Display for Declined {
                 }
                 Ok(())
             }
+            Self::Unanswered { why, .. } => write!(f, "the evidence does not establish a cause; {why}"),
             Self::NeedsPerson { why, .. } | Self::Excluded { why } | Self::Blocked { location: None, why } => {
                 f.write_str(why)
             }
@@ -543,6 +549,8 @@ pub struct Case {
     /// Which policy decides, as a reader would look it up: `.kubecure/policy.yaml` or the built-in default.
     pub policy: Option<String>,
     pub evidence: Option<Evidence>,
+    /// What a language model was asked, or would be.
+    pub question: Option<Question>,
     pub diagnosis: Option<Diagnosis>,
     pub locations: Vec<SourceLocation>,
     pub proposal: Option<Proposal>,
@@ -558,6 +566,7 @@ impl Case {
             incident,
             policy: None,
             evidence: None,
+            question: None,
             diagnosis: None,
             locations: Vec::new(),
             proposal: None,

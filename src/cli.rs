@@ -8,6 +8,7 @@ pub mod explain;
 mod forge;
 pub mod git;
 mod kind;
+pub mod model;
 pub mod output;
 pub mod policy;
 pub mod run;

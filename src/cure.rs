@@ -5,7 +5,9 @@
 use anyhow::Result;
 
 use crate::case::{Case, Declined, Incident, Proposal, Verdict};
+use crate::diagnose::answer::heard;
 use crate::diagnose::diagnose;
+use crate::diagnose::question::question;
 use crate::locate::{blamed, declared_in, locate_all};
 use crate::propose::propose;
 use crate::report::Journal;
@@ -61,7 +63,15 @@ async fn judge(
     evidence.blamed = blamed(incident, &evidence.snapshot, &sources, policy.home());
     journal.note(&evidence);
 
-    let diagnosis = diagnose(&evidence, policy)?;
+    let diagnosis = match diagnose(&evidence, policy) {
+        Err(undiagnosed @ Declined::Undiagnosed { .. }) => {
+            let question = question(&evidence, policy);
+            journal.note(&question);
+            let reply = world.ask(&question).await?;
+            heard(&evidence, policy, &reply, undiagnosed)?
+        }
+        ruled => ruled?,
+    };
     journal.note(&diagnosis);
 
     let diagnosis = diagnosis.curable()?;

@@ -1,5 +1,6 @@
-//! Evidence in, diagnosis out: a rule first.
+//! Evidence in, diagnosis out: a rule first, a model's answer second.
 
+pub mod answer;
 pub mod assemble;
 pub mod changes;
 pub mod confidence;
@@ -13,12 +14,14 @@ pub mod next;
 pub mod nodes;
 pub mod objects;
 pub mod probes;
+pub mod question;
 pub mod raise;
 pub mod references;
 pub mod rollout;
 pub mod services;
 pub mod template;
 pub mod unapplied;
+pub mod vocabulary;
 
 use crate::case::{Cure, Declined, Diagnosis, Evidence, Ground, Origin, Quote, Shared};
 use crate::failures;

@@ -12,7 +12,9 @@ pub mod progress;
 pub mod tally;
 pub mod terminal;
 
-use crate::case::{Case, Declined, Diagnosis, Evidence, Incident, Proposal, Receipt, Request, SourceLocation, Verdict};
+use crate::case::{
+    Case, Declined, Diagnosis, Evidence, Incident, Proposal, Question, Receipt, Request, SourceLocation, Verdict,
+};
 
 /// Something that came to exist while an incident was worked.
 #[expect(clippy::large_enum_variant, reason = "notes are made once for a stage, and few at a time")]
@@ -20,6 +22,7 @@ use crate::case::{Case, Declined, Diagnosis, Evidence, Incident, Proposal, Recei
 pub enum Note {
     Policy(String),
     Evidence(Evidence),
+    Question(Question),
     Diagnosis(Diagnosis),
     Locations(Vec<SourceLocation>),
     Proposal(Proposal),
@@ -85,6 +88,7 @@ impl<'r> Journal<'r> {
         match note {
             Note::Policy(policy) => self.case.policy = Some(policy),
             Note::Evidence(evidence) => self.case.evidence = Some(evidence),
+            Note::Question(question) => self.case.question = Some(question),
             Note::Diagnosis(diagnosis) => self.case.diagnosis = Some(diagnosis),
             Note::Locations(locations) => self.case.locations = locations,
             Note::Proposal(proposal) => self.case.proposal = Some(proposal),
@@ -113,7 +117,7 @@ macro_rules! notes {
         }
     )* };
 }
-notes!(Evidence, Diagnosis, Proposal, Verdict, Declined, Request, Receipt);
+notes!(Evidence, Question, Diagnosis, Proposal, Verdict, Declined, Request, Receipt);
 
 impl From<&str> for Note {
     fn from(policy: &str) -> Self {

@@ -6,7 +6,8 @@
 use anyhow::Result;
 
 use crate::case::{
-    Checks, Evidence, History, HistoryEntry, Incident, Merged, Proposal, Receipt, Request, Snapshot, Sources,
+    Checks, Evidence, History, HistoryEntry, Incident, Merged, Proposal, Question, Receipt, Reply, Request, Snapshot,
+    Sources,
 };
 
 /// The outside: a cluster (live or recorded), a repository, a forge.
@@ -20,6 +21,9 @@ pub trait World {
 
     /// The manifests of the repository that the incident's workloads come from.
     async fn sources(&self, of: &Incident) -> Result<std::sync::Arc<Sources>>;
+
+    /// Asks a language model, if there is one. What comes back is a witness's word: nothing is done because of it alone.
+    async fn ask(&self, question: &Question) -> Result<Reply>;
 
     /// Validates a proposal against the schema that the API server publishes.
     ///

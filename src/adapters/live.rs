@@ -8,8 +8,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::adapters::cluster::{Cluster, Logged};
 use crate::adapters::forge::Forge;
+use crate::adapters::llm::Model;
 use crate::case::{
-    Checks, Evidence, Gap, History, HistoryEntry, Incident, Merged, Proposal, Receipt, Request, Snapshot, Sources,
+    Checks, Evidence, Gap, History, HistoryEntry, Incident, Merged, Proposal, Question, Receipt, Reply, Request,
+    Snapshot, Sources,
 };
 use crate::diagnose::assemble::{RawLog, assemble, wanted_logs};
 use crate::review::schema::conforms;
@@ -25,6 +27,7 @@ pub struct Live {
     sources: Arc<Sources>,
     /// It may take its time, so it is asked on threads of its own.
     forge: Option<Arc<Mutex<Box<dyn Forge>>>>,
+    model: Option<Arc<Model>>,
     /// What could not be read on the way.
     gaps: Mutex<BTreeSet<Gap>>,
 }
@@ -37,7 +40,14 @@ impl Live {
         forge: Option<Box<dyn Forge>>,
     ) -> Self {
         let forge = forge.map(|forge| Arc::new(Mutex::new(forge)));
-        Self { cluster: cluster.into(), snapshot, sources: sources.into(), forge, gaps: Mutex::default() }
+        Self { cluster: cluster.into(), snapshot, sources: sources.into(), forge, model: None, gaps: Mutex::default() }
+    }
+
+    /// Asks this model where no rule knows.
+    #[must_use]
+    pub fn with_model(mut self, model: Option<Arc<Model>>) -> Self {
+        self.model = model;
+        self
     }
 
     /// What could not be read since the snapshot: logs, mostly.
@@ -87,6 +97,13 @@ impl World for Live {
 
     async fn sources(&self, _: &Incident) -> Result<Arc<Sources>> {
         Ok(self.sources.clone())
+    }
+
+    async fn ask(&self, question: &Question) -> Result<Reply> {
+        Ok(match &self.model {
+            Some(model) => model.ask(question).await,
+            None => Reply::NoModel,
+        })
     }
 
     async fn check(&self, proposal: &Proposal) -> Result<Checks> {

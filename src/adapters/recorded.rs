@@ -5,10 +5,12 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use crate::adapters::forge::Forge;
+use crate::adapters::llm::Model;
 use crate::adapters::logs::LogFiles;
 use crate::adapters::snapshot::Recording;
 use crate::case::{
-    Checks, Evidence, History, HistoryEntry, Incident, Merged, Proposal, Receipt, Request, Snapshot, Sources,
+    Checks, Evidence, History, HistoryEntry, Incident, Merged, Proposal, Question, Receipt, Reply, Request, Snapshot,
+    Sources,
 };
 use crate::diagnose::assemble::{RawLog, assemble, wanted_logs};
 use crate::world::World;
@@ -19,11 +21,25 @@ pub struct Recorded {
     logs: LogFiles,
     sources: Arc<Sources>,
     forge: Option<Box<dyn Forge>>,
+    model: Option<Arc<Model>>,
 }
 
 impl Recorded {
     pub fn new(recording: Recording, sources: Sources, forge: Option<Box<dyn Forge>>) -> Self {
-        Self { snapshot: Arc::new(recording.snapshot), logs: recording.logs, sources: Arc::new(sources), forge }
+        Self {
+            snapshot: Arc::new(recording.snapshot),
+            logs: recording.logs,
+            sources: Arc::new(sources),
+            forge,
+            model: None,
+        }
+    }
+
+    /// Asks this model where no rule knows.
+    #[must_use]
+    pub fn with_model(mut self, model: Option<Arc<Model>>) -> Self {
+        self.model = model;
+        self
     }
 }
 
@@ -44,6 +60,13 @@ impl World for Recorded {
 
     async fn sources(&self, _: &Incident) -> Result<Arc<Sources>> {
         Ok(self.sources.clone())
+    }
+
+    async fn ask(&self, question: &Question) -> Result<Reply> {
+        Ok(match &self.model {
+            Some(model) => model.ask(question).await,
+            None => Reply::NoModel,
+        })
     }
 
     async fn check(&self, _: &Proposal) -> Result<Checks> {

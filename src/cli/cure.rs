@@ -38,11 +38,16 @@ pub struct CureArgs {
     /// Print what would be opened, and open nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Print what a language model would be asked, word for word; ask nothing and open nothing
+    #[arg(long, conflicts_with_all = ["dry_run", "forge", "output"])]
+    pub show_question: bool,
     /// Where pull requests go: `local:DIR`, a folder with a bare repository, pulls/ and issues/
     #[arg(long, value_name = "FORGE", env = "KUBECURE_FORGE")]
     pub forge: Option<String>,
     #[command(flatten)]
     pub world: WorldArgs,
+    #[command(flatten)]
+    pub model: super::model::ModelArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -68,15 +73,16 @@ pub fn run(args: &CureArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     gaps.extend(behind);
     let (taken, looked_at) = (reading.snapshot().taken, healthy(reading.snapshot(), &args.world.focus()));
     let terms = Terms { policies: &policies, cluster: &args.world.cluster, now };
+    let model = if args.show_question { None } else { args.model.open(policies.settings().model.as_ref())? };
     let shown = sources.clone();
     let forge = forge.map(|f| Box::new(f) as Box<dyn Forge>);
     let (cases, refused) = match reading {
         Reading::Recorded(recording) => {
-            let world = Recorded::new(*recording, sources, forge);
+            let world = Recorded::new(*recording, sources, forge).with_model(model);
             runtime.block_on(work(args, &incidents, &world, terms, &mut progress))
         }
         Reading::Live(cluster, snapshot) => {
-            let world = Live::new(cluster, snapshot, sources, forge);
+            let world = Live::new(cluster, snapshot, sources, forge).with_model(model);
             let worked = runtime.block_on(work(args, &incidents, &world, terms, &mut progress));
             gaps.extend(world.gaps());
             worked
@@ -86,6 +92,7 @@ pub fn run(args: &CureArgs, out: &mut dyn Write) -> Result<u8, CliError> {
 
     let text = match args.output.output {
         Format::Json => format!("{:#}\n", json::cure(&cases, &gaps, taken)),
+        Format::Text if args.show_question => questions(&cases),
         Format::Text if args.dry_run => dry_run(&cases, &gaps),
         Format::Text => {
             let view = View {
@@ -114,7 +121,7 @@ async fn work(
     let (mut cases, mut refused) = (Vec::new(), None);
     for incident in incidents {
         let journal = Journal::open(incident, progress);
-        let worked = if args.dry_run {
+        let worked = if args.dry_run || args.show_question {
             dry(incident, world, terms, journal).await
         } else {
             cure(incident, world, terms, journal).await
@@ -125,6 +132,22 @@ async fn work(
         }
     }
     (cases, refused)
+}
+
+/// What a model would be asked of each incident that no rule knows.
+fn questions(cases: &[Case]) -> String {
+    let mut text = String::new();
+    for case in cases {
+        let incident = format!("{} of {}", case.incident.failure, case.incident.first().workload);
+        let Some(question) = &case.question else {
+            let _ = writeln!(text, "# {incident}: a rule answers, and nothing is asked\n");
+            continue;
+        };
+        let masked = case.evidence.as_ref().map_or(0, |evidence| evidence.redactions);
+        let _ = writeln!(text, "# {incident}: about {} tokens, {masked} values masked\n", question.tokens());
+        let _ = writeln!(text, "{}\n\n{}\n\n{}\n", question.instructions, question.evidence, question.schema);
+    }
+    text
 }
 
 /// The same without the publishing.
@@ -142,7 +165,7 @@ async fn dry(
 
 fn open_forge(args: &CureArgs, now: Timestamp) -> Result<Option<LocalForge>, CliError> {
     let Some(name) = &args.forge else {
-        if args.dry_run {
+        if args.dry_run || args.show_question {
             return Ok(None);
         }
         return Err(CliError::usage("no forge was given, and pull requests need one")

@@ -21,6 +21,8 @@ use crate::world::World;
 pub struct ScanArgs {
     #[command(flatten)]
     pub world: WorldArgs,
+    #[command(flatten)]
+    pub model: super::model::ModelArgs,
     /// Exit with 0 when failures are found, too: for a job whose output counts, and that is no failure itself
     #[arg(long)]
     pub exit_zero: bool,
@@ -38,14 +40,15 @@ pub fn run(args: &ScanArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     let Loaded { reading, sources, policies, mut gaps } = loaded;
     let (taken, looked_at) = (reading.snapshot().taken, healthy(reading.snapshot(), &args.world.focus()));
     let terms = Terms { policies: &policies, cluster: &args.world.cluster, now: Timestamp::now() };
+    let model = args.model.open(policies.settings().model.as_ref())?;
     let shown = sources.clone();
     let cases = match reading {
         Reading::Recorded(recording) => {
-            let world = Recorded::new(*recording, sources, None);
+            let world = Recorded::new(*recording, sources, None).with_model(model);
             runtime.block_on(consider_all(&incidents, &world, terms, &mut progress))?
         }
         Reading::Live(cluster, snapshot) => {
-            let world = Live::new(cluster, snapshot, sources, None);
+            let world = Live::new(cluster, snapshot, sources, None).with_model(model);
             let cases = runtime.block_on(consider_all(&incidents, &world, terms, &mut progress))?;
             gaps.extend(world.gaps());
             cases

@@ -61,6 +61,7 @@ fn in_words(note: &Note) -> (&'static str, String) {
                 evidence.redactions
             ),
         ),
+        Note::Question(question) => ("question", format!("about {} tokens for a model", question.tokens())),
         Note::Diagnosis(diagnosis) => ("diagnosis", format!("{} ({} sure)", diagnosis.cause, diagnosis.confidence)),
         Note::Locations(locations) => {
             let places: Vec<String> = locations.iter().map(ToString::to_string).collect();

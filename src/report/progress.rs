@@ -75,6 +75,7 @@ impl Reader for Progress {
     fn noted(&mut self, incident: &Incident, note: &Note) {
         // What a note says is done; what takes time is what comes after it.
         let next = match note {
+            Note::Question(_) => "asking the model",
             Note::Policy(_) => "gathering evidence",
             Note::Evidence(_) => "diagnosing",
             Note::Diagnosis(_) => "locating",

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Matter, Objection, deny, failure, hold};
 use crate::case::{Change, Cure, Operation, Origin};
+use crate::diagnose::history::{self, Revert};
 use crate::diagnose::image::Image;
 use crate::quantity::Quantity;
 use crate::yaml::{FieldPath, Step};
@@ -102,7 +103,8 @@ pub(super) fn category(matter: &Matter<'_>) -> Vec<Objection> {
 /// Gate 4: a change is one that policy allows for this failure; a revert may be of any field.
 pub(super) fn allowed(matter: &Matter<'_>) -> Vec<Objection> {
     let diagnosis = &matter.proposal.diagnosis;
-    let is_revert = matches!(diagnosis.cure, Cure::Revert { .. }) && diagnosis.origin == Origin::Rule;
+    let is_revert =
+        matches!(diagnosis.cure, Cure::Revert { .. }) && (diagnosis.origin == Origin::Rule || goes_back(matter));
     let mut objections = Vec::new();
     for change in diagnosis.changes().iter().filter(|_| !is_revert) {
         match matter.policy.allowance(failure(matter), &change.path) {
@@ -122,6 +124,16 @@ pub(super) fn allowed(matter: &Matter<'_>) -> Vec<Objection> {
         }
     }
     objections
+}
+
+/// What a model calls a revert is one when history says the same: exactly the changes that put back what the last rollout
+/// of a workload that was healthy before has changed.
+fn goes_back(matter: &Matter<'_>) -> bool {
+    let workload = &matter.evidence.incident.first().workload;
+    let Revert::Established { changes, .. } = history::revert(matter.evidence, workload, |_| true) else {
+        return false;
+    };
+    matter.proposal.diagnosis.changes().iter().all(|change| changes.contains(change))
 }
 
 fn values_of(change: &Change) -> (Option<&Value>, Option<&Value>) {

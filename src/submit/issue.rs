@@ -251,7 +251,9 @@ fn command(fixed: &[&str], names: &[&str]) -> Option<String> {
 }
 
 fn looked_at(declined: &Declined) -> String {
-    let Declined::Undiagnosed { looked_at, .. } = declined else { return String::new() };
+    let (Declined::Undiagnosed { looked_at, .. } | Declined::Unanswered { looked_at, .. }) = declined else {
+        return String::new();
+    };
     if looked_at.is_empty() {
         return String::new();
     }
@@ -261,7 +263,7 @@ fn looked_at(declined: &Declined) -> String {
 /// What KubeCure would need to open a pull request.
 fn needed(case: &Case<'_>) -> String {
     let need = match case.declined {
-        Declined::Undiagnosed { needed, .. } => sentences(needed),
+        Declined::Undiagnosed { needed, .. } | Declined::Unanswered { needed, .. } => sentences(needed),
         Declined::NotInGit { object: missing, .. } => {
             format!("The manifest of {} in a repository that KubeCure reads.", object(missing))
         }

@@ -68,7 +68,7 @@ impl Reader for Meter<'_> {
         }
         self.ended();
         match note {
-            Note::Policy(_) => {}
+            Note::Policy(_) | Note::Question(_) => {}
             Note::Evidence(_) => self.stage("diagnose"),
             Note::Diagnosis(_) => self.stage("locate"),
             Note::Locations(_) => self.stage("propose"),

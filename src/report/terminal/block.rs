@@ -259,7 +259,7 @@ fn notes(case: &Case, why: Option<&Declined>, repeated: bool) -> Vec<Note> {
     notes.push(("also changes", also(case)));
     notes.push(("found by", chain(case)));
     notes.push(("not checked", unchecked(case)));
-    if let Some(Declined::Undiagnosed { looked_at, needed }) = why {
+    if let Some(Declined::Undiagnosed { looked_at, needed } | Declined::Unanswered { looked_at, needed, .. }) = why {
         let or_nothing = |text: String| if text.is_empty() { Vec::new() } else { vec![text] };
         notes.push(("looked at", or_nothing(looked_at.join(", "))));
         notes.push(("missing", or_nothing(needed.clone())));
@@ -293,9 +293,11 @@ fn reason(why: &Declined) -> String {
         Declined::InjectionSuspected { .. } => {
             "a line of the evidence reads like an instruction to a machine".to_owned()
         }
-        Declined::NeedsPerson { .. } | Declined::NotInGit { .. } | Declined::Denied(_) | Declined::Excluded { .. } => {
-            why.to_string()
-        }
+        Declined::NeedsPerson { .. }
+        | Declined::Unanswered { .. }
+        | Declined::NotInGit { .. }
+        | Declined::Denied(_)
+        | Declined::Excluded { .. } => why.to_string(),
     }
 }
 
@@ -414,7 +416,7 @@ pub fn next_steps(case: &Case, why: &Declined) -> Vec<String> {
     let space = space.unwrap_or_default();
     match why {
         Declined::NeedsPerson { next, .. } => next.clone(),
-        Declined::Undiagnosed { .. } => {
+        Declined::Undiagnosed { .. } | Declined::Unanswered { .. } => {
             let describe = format!("kubectl describe {}{space}", target.replacen('/', " ", 1));
             read_log(case)
                 .map(|(log, previous)| format!("kubectl {log}{space}{previous}"))
