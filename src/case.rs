@@ -16,13 +16,14 @@ mod question;
 mod repo_url;
 mod selector;
 mod snapshot;
+mod syncer;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
 pub use delivery::*;
-pub use evidence::{Evidence, Item, ItemSource, Log, LogKey};
+pub use evidence::{Blamed, Evidence, Item, ItemSource, Log, LogKey};
 pub use jiff::Timestamp;
 pub use lease::Lease;
 pub use list::List;
@@ -33,6 +34,7 @@ pub use question::{Answer, Budget, Question, Reply, Unanswered, tokens};
 pub use repo_url::{BadUrl, RepoUrl, Scheme};
 pub use selector::LabelSelector;
 pub use snapshot::Snapshot;
+pub use syncer::*;
 
 use crate::yaml::FieldPath;
 
@@ -361,8 +363,19 @@ pub struct SourceLocation {
     /// What is done to the document at `path`, where that is not the change itself: a tag is set for an image, a text
     /// for a patch that stands in it. See [`SourceLocation::operation`].
     pub writes: Option<Operation>,
-    /// Kustomizations that were rendered with the edit and without: nothing but what is intended differs.
+    /// Kustomizations that were rendered with the edit and without: nothing but what is intended differs, and `also`.
     pub rendered: Vec<String>,
+    /// Fields of other objects that the edit changes as well: the blast radius. Policy says how many objects it may be.
+    pub also: Vec<Feed>,
+}
+
+/// A field of an object that is applied, and what renders it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Feed {
+    /// The kustomization that renders it, or the manifest that says it.
+    pub root: String,
+    pub object: ObjectRef,
+    pub field: FieldPath,
 }
 
 impl fmt::Display for SourceLocation {

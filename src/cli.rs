@@ -5,6 +5,7 @@ pub mod demo;
 pub mod doctor;
 pub mod edit;
 pub mod explain;
+mod forge;
 pub mod git;
 mod kind;
 pub mod model;
@@ -13,6 +14,7 @@ pub mod policy;
 pub mod run;
 pub mod scan;
 pub mod snapshot;
+pub mod trace;
 pub mod world;
 
 use std::io::Write;
@@ -39,6 +41,8 @@ pub enum Verb {
     Scan(scan::ScanArgs),
     /// Work findings through to pull requests
     Cure(cure::CureArgs),
+    /// Show where in Git a field is set, what led there and what else the line feeds
+    Trace(trace::TraceArgs),
     /// Watch the cluster, and work what fails through to pull requests
     Run(run::RunArgs),
     /// Write the cluster's state into a folder, without secrets: for offline scans and bug reports
@@ -66,6 +70,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
     match &cli.verb {
         Verb::Scan(args) => scan::run(args, out),
         Verb::Cure(args) => cure::run(args, out),
+        Verb::Trace(args) => whole(out, |text| trace::run(args, text)),
         Verb::Run(args) => run::run(args),
         Verb::Snapshot(args) => snapshot::run(args, out),
         Verb::Doctor(args) => doctor::run(args, out),

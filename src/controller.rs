@@ -22,8 +22,8 @@ use crate::case::{Case, Incident, ObjectRef, Request, Snapshot, Timestamp};
 use crate::cure::{consider, deliver};
 use crate::detect::{Focus, detect};
 use crate::report::{Journal, Reader, plain, tally};
-use crate::review::means_later;
 use crate::review::policy::Policies;
+use crate::review::{means_later, means_more_evidence};
 pub use crate::settings::Ground;
 use crate::settings::Terms;
 use crate::submit::submit;
@@ -218,7 +218,12 @@ async fn through(
 /// A limit and a closed window pass by themselves; every other answer stands until something changes.
 fn outcome(case: &Case) -> Outcome {
     let later = case.verdict.as_ref().is_some_and(|verdict| verdict.reasons.iter().any(|r| means_later(r.gate)));
-    if later && matches!(case.request, Some(Request::Nothing(_))) { Outcome::Later } else { Outcome::Settled }
+    let thin = case.verdict.as_ref().is_some_and(|verdict| verdict.reasons.iter().any(|r| means_more_evidence(r.gate)));
+    match &case.request {
+        Some(Request::Nothing(_)) if later => Outcome::Later,
+        Some(Request::Issue(_)) if thin => Outcome::Unsure,
+        _ => Outcome::Settled,
+    }
 }
 
 /// An incident that is to be worked, and what it was seen in.

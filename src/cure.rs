@@ -8,7 +8,7 @@ use crate::case::{Case, Declined, Incident, Proposal, Verdict};
 use crate::diagnose::answer::heard;
 use crate::diagnose::diagnose;
 use crate::diagnose::question::question;
-use crate::locate::{declared_in, locate_all};
+use crate::locate::{blamed, declared_in, locate_all};
 use crate::propose::propose;
 use crate::report::Journal;
 use crate::review::policy::{Policies, Policy};
@@ -60,6 +60,7 @@ async fn judge(
     let mut evidence = world.gather(incident).await?;
     let policy = decide(incident, &evidence.snapshot, terms.policies, journal)?;
     evidence.declared = declared_in(&sources, &incident.namespaces(), policy.home());
+    evidence.blamed = blamed(incident, &evidence.snapshot, &sources, policy.home());
     journal.note(&evidence);
 
     let diagnosis = match diagnose(&evidence, policy) {

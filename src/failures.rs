@@ -40,6 +40,7 @@ pub mod quota_exceeded;
 pub mod replica_create_failed;
 pub mod pvc_pending;
 pub mod job_failed;
+pub mod gitops_sync_failed;
 pub mod hpa_failing;
 pub mod service_no_endpoints;
 pub mod ingress_backend;
@@ -64,6 +65,7 @@ pub const ALL: &[&dyn Failure] = &[
     &replica_create_failed::ReplicaCreateFailed,
     &pvc_pending::PvcPending,
     &job_failed::JobFailed,
+    &gitops_sync_failed::GitopsSyncFailed,
     &hpa_failing::HpaFailing,
     &service_no_endpoints::ServiceNoEndpoints,
     &ingress_backend::IngressBackend,

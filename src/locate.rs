@@ -1,7 +1,10 @@
 //! A field in, the line of Git that sets it out: one place or none.
 
+mod helm;
 pub mod kustomize;
 mod manifest;
+mod sync;
+pub mod trace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -66,11 +69,15 @@ fn locate(
     sources: &Sources,
     home: Option<&str>,
 ) -> Result<SourceLocation, Declined> {
+    if sync::is_of_kustomization(change) {
+        return sync::locate_entry(change, sources);
+    }
     let roots = search.roots();
     let plain = manifest::locate(change, sources, home, &|file| !roots.takes(file));
     match (search.locate(change), plain) {
         (None, Err(Declined::NotInGit { object, detail })) => {
-            Err(search.why_not(&object).unwrap_or(Declined::NotInGit { object, detail }))
+            let otherwise = search.why_not(&object).unwrap_or(Declined::NotInGit { object, detail });
+            helm::locate(change, sources, home).map_or(Err(otherwise), |found| found.and_then(a_persons))
         }
         (None, plain) => plain,
         (Some(rendered), Err(Declined::NotInGit { .. })) => rendered,
@@ -85,6 +92,15 @@ fn locate(
             Err(Declined::Ambiguous { what: format!("`{}` of {}", change.path, change.object), places })
         }
     }
+}
+
+pub use sync::blamed;
+
+/// A line of values is named, and not edited: what was rendered here was not yet compared with Helm itself.
+fn a_persons(place: SourceLocation) -> Result<SourceLocation, Declined> {
+    let why = "a chart renders it from this line, as far as rendering the chart here tells; \
+               an edit of values is proposed once that is compared with Helm itself";
+    Err(Declined::Blocked { location: Some(Box::new(place)), why: why.to_owned() })
 }
 
 /// The edit of a document that makes a change true, at its place.

@@ -8,6 +8,8 @@ mod guard;
 mod limits;
 mod validate;
 
+pub(crate) use validate::others;
+
 use std::collections::BTreeSet;
 
 use crate::case::{Checks, Cure, Evidence, FailureId, History, Proposal, Reason, Ruling, Timestamp, Verdict};
@@ -60,6 +62,7 @@ const GATES: &[Gate] = &[
         passed: Some("read again before and after: only the intended fields differ"),
         ask: validate::rendered,
     },
+    Gate { name: "blast-radius", passed: None, ask: validate::radius },
     Gate { name: "check", passed: None, ask: validate::checked },
     Gate { name: "confidence", passed: None, ask: confident },
     Gate { name: "judgement", passed: None, ask: held_by_rule },
@@ -71,6 +74,11 @@ const GATES: &[Gate] = &[
 /// Gates whose objection means "later", not "no": nothing is told to a person meanwhile.
 pub fn means_later(gate: &str) -> bool {
     matches!(gate, "limits" | "schedule")
+}
+
+/// Gates whose objection means "not as far as is known": more evidence may come without anything else that changes.
+pub fn means_more_evidence(gate: &str) -> bool {
+    gate == "confidence"
 }
 
 /// Asks every gate.
@@ -94,7 +102,13 @@ pub fn review(
     }
     let rendered: BTreeSet<&str> = proposal.locations.iter().flat_map(|l| &l.rendered).map(String::as_str).collect();
     if !rendered.is_empty() {
-        passed.push(format!("rendered before and after: nothing else differs in what {} gives", listed(rendered)));
+        let others = others(proposal);
+        let besides = match others.len() {
+            0 => "nothing else differs".to_owned(),
+            1 => "1 other object changes, too,".to_owned(),
+            n => format!("{n} other objects change, too,"),
+        };
+        passed.push(format!("rendered before and after: {besides} in what {} gives", listed(rendered)));
     }
     passed.extend(checks.passed.iter().cloned());
     let ruling = reasons.iter().map(|r| r.ruling).max().unwrap_or(Ruling::Allow);

@@ -407,6 +407,37 @@ fn a_cure_of_what_an_overlay_makes_edits_the_overlay_and_not_the_base() {
 }
 
 #[test]
+fn a_line_that_feeds_another_object_is_edited_as_far_as_policy_allows() {
+    let cured = |radius: u32| {
+        let folder = tempfile::tempdir().unwrap();
+        let world = small_world(folder.path());
+        std::fs::rename(world.1.join("web.yaml"), world.1.join("moved.yaml")).unwrap();
+        let flux = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: shop, namespace: flux-system}\nspec: {path: ./shop}\n";
+        let policy = format!(
+            "apiVersion: healing.kubecure.io/v1alpha1\nkind: HealingPolicy\nmetadata: {{name: shop}}\nspec:\n  match: {{namespaces: [shop]}}\n  limits: {{maxBlastRadius: {radius}}}\n"
+        );
+        std::fs::create_dir_all(world.1.join("shop")).unwrap();
+        std::fs::rename(world.1.join("moved.yaml"), world.1.join("shop/web.yaml")).unwrap();
+        write(&world.1.join("shop/kustomization.yaml"), "resources: [web.yaml]\n");
+        write(&world.1.join("all/kustomization.yaml"), "namePrefix: all-\nresources: [../shop]\n");
+        write(&world.1.join("flux.yaml"), flux);
+        write(&world.1.join(".kubecure/policy.yaml"), policy);
+        let forge = folder.path().join("forge");
+        let opened = json(&mut cure(&world, &forge));
+        let repo = git2::Repository::open_bare(forge.join("repo.git")).unwrap();
+        (opened, repo.branches(None).unwrap().count())
+    };
+    let (refused, branches) = cured(0);
+    assert_eq!((branches, &refused["proposals"][0]["verdict"]), (1, &Value::from("deny")), "{refused:#}");
+    assert!(refused["declined"][0]["detail"].as_str().unwrap().contains("StatefulSet shop/all-web"), "{refused:#}");
+    let (opened, branches) = cured(1);
+    assert_eq!((branches, &opened["published"][0]["status"]), (2, &Value::from("opened")), "{opened:#}");
+    assert_eq!(opened["proposals"][0]["locations"][0]["also"][0]["name"], "all-web");
+    let body = opened["requests"][0]["body"].as_str().unwrap();
+    assert!(body.contains("these change as well") && body.contains("StatefulSet shop/all-web"), "{body}");
+}
+
+#[test]
 fn a_dry_run_writes_nothing_and_no_forge_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let world = small_world(folder.path());

@@ -58,6 +58,7 @@ fn checkout() -> (Proposal, Verdict, Evidence) {
         chain: Vec::new(),
         writes: None,
         rendered: Vec::new(),
+        also: Vec::new(),
     };
     let cure = Cure::Revert { changes: vec![change], help: "back to v2.1.0".to_owned(), revision: "1".to_owned() };
     let diagnosis = Diagnosis {
@@ -76,8 +77,15 @@ fn checkout() -> (Proposal, Verdict, Evidence) {
         after: MANIFEST.replace("v2.1.O", "v2.1.0"),
     };
     let snapshot = Arc::new(Snapshot::default().indexed());
-    let evidence =
-        Evidence { incident: incident.clone(), snapshot, items: vec![], logs: vec![], declared: vec![], redactions: 0 };
+    let evidence = Evidence {
+        incident: incident.clone(),
+        snapshot,
+        items: vec![],
+        logs: vec![],
+        declared: vec![],
+        blamed: None,
+        redactions: 0,
+    };
     let proposal = Proposal { incident, diagnosis, locations: vec![location], files: vec![file], base: None };
     let verdict =
         Verdict { ruling: Ruling::Allow, reasons: vec![], passed: vec!["renders".to_owned()], not_checked: vec![] };

@@ -15,8 +15,8 @@ use kubecure::adapters::forge::local::LocalForge;
 use kubecure::adapters::recorded::Recorded;
 use kubecure::adapters::{folder, snapshot};
 use kubecure::case::{
-    Case, Change, Checks, Cure, EntryKind, EntryState, Fingerprint, History, HistoryEntry, ObjectRef, Operation, Quote,
-    Request, Ruling, Timestamp,
+    Case, Change, Checks, Cure, EntryKind, EntryState, Feed, Fingerprint, History, HistoryEntry, ObjectRef, Operation,
+    Quote, Request, Ruling, Timestamp,
 };
 use kubecure::cure::consider;
 use kubecure::report::{Journal, Silent};
@@ -239,6 +239,46 @@ fn anything_but_the_intended_fields_is_refused() {
     let mut unreadable = Trial::of("oomkilled");
     unreadable.case.proposal.as_mut().unwrap().files[0].after.push_str("\n{\n");
     unreadable.refused_by("rendered", Ruling::Deny);
+}
+
+/// Something else that an edit changes.
+fn feed(name: &str) -> Feed {
+    Feed {
+        root: "apps/all/kustomization.yaml".into(),
+        object: ObjectRef::new("apps/v1", "Deployment", Some("other"), name),
+        field: path("spec.replicas"),
+    }
+}
+
+#[test]
+fn an_edit_that_changes_more_objects_than_policy_allows_is_refused() {
+    let feeding = |policy: Option<&str>, names: &[&str]| {
+        let trial = Trial::of("oomkilled");
+        let mut trial = if let Some(policy) = policy { trial.policy(policy) } else { trial };
+        let place = &mut trial.case.proposal.as_mut().unwrap().locations[0];
+        place.also.extend(names.iter().map(|name| feed(name)));
+        trial
+    };
+    feeding(None, &["one"]).refused_by("blast-radius", Ruling::Deny);
+    let one = "  limits: {maxBlastRadius: 1}\n";
+    feeding(Some(one), &["one", "two"]).refused_by("blast-radius", Ruling::Deny);
+    // Two fields of one object are one object.
+    let trial = feeding(Some(one), &["one", "one"]);
+    let (case, workload) = (&trial.case, &trial.case.incident.first().workload);
+    let decision = trial.policies.decide(workload, &std::collections::BTreeMap::new());
+    let (proposal, evidence) = (case.proposal.as_ref().unwrap(), case.evidence.as_ref().unwrap());
+    let verdict = review(proposal, evidence, &trial.checks, decision.policy, &trial.history, trial.now);
+    assert!(verdict.reasons.iter().all(|reason| reason.gate != "blast-radius"), "{:?}", verdict.reasons);
+}
+
+#[test]
+fn a_tag_without_its_digest_is_refused() {
+    let digest = |to: &'static str| {
+        Trial::of("image-typo").change(move |change| {
+            change.operation = Operation::Set { from: json!("localhost:5000/shop/web:v1@sha256:00"), to: json!(to) };
+        })
+    };
+    digest("localhost:5000/shop/web:v2@sha256:00").refused_by("value", Ruling::Deny);
 }
 
 #[test]

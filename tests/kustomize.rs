@@ -321,6 +321,10 @@ impl Traced {
                 let home = change.object.namespace.clone();
                 match locate::locate_all(std::slice::from_ref(&change), sources, home.as_deref()) {
                     Err(declined) => *self.refused.entry(reason(&declined.to_string())).or_default() += 1,
+                    // The line feeds others, and policy decides whether it is edited.
+                    Ok(places) if !places[0].also.is_empty() => {
+                        *self.refused.entry("also give".to_owned()).or_default() += 1;
+                    }
                     Ok(places) => {
                         let before = before.get_or_insert_with(|| theirs(kubectl, &copy.join(folder)).unwrap());
                         match check(kubectl, copy, sources, folder, &change, &places[0], before) {

@@ -1,7 +1,7 @@
 //! A folder in, its manifests out, as they lie there.
 //!
 //! Read are files that end in `.yaml`, `.yml` or `.json`, those called `Kustomization`, what generators of kustomize
-//! take, and everything under `.kubecure/`. Not entered are `.git`,
+//! take, helpers of charts (`templates/*.tpl`), and everything under `.kubecure/`. Not entered are `.git`,
 //! `node_modules` and `.terraform`, wherever they stand. A symlink is never followed: where it leads to a place in
 //! the folder, the file is read there; where it leads out, it is none of ours.
 
@@ -73,7 +73,9 @@ impl RawFiles {
 pub(super) fn is_manifest(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     let extension = Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let is_helper = extension == "tpl" && path.contains("templates/");
     name == "Kustomization"
+        || is_helper
         || ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
         || is_policy(path)
 }

@@ -1,15 +1,30 @@
 //! A request in, a pull request or issue on a forge out.
 //!
-//! The seam: GitHub, GitLab and the others are each one file beside `local.rs` and `branch.rs`.
+//! The seam: `local.rs` and `branch.rs` need no API. Forges with one share a life cycle, `hosted.rs`, and each has a file
+//! with what it is asked.
 
+pub mod address;
+pub mod api;
 pub mod branch;
+mod gitea;
+pub mod github;
+mod gitlab;
+pub mod hosted;
 pub mod local;
 
 use std::sync::Arc;
 
 use anyhow::Result;
 
+use self::address::{Address, Kind};
+use self::api::Manner;
+use self::gitea::Gitea;
+use self::github::Github;
+use self::gitlab::Gitlab;
+use self::hosted::{Api, Hosted};
+use crate::adapters::git::remote::Door;
 use crate::case::{EntryState, History, HistoryEntry, ObjectRef, Receipt, Request};
+use crate::submit::{BEGIN, END};
 
 /// Asked right before each write: an error, which says why, where this process may not write any more.
 pub type Fence = Arc<dyn Fn() -> Result<()> + Send + Sync>;
@@ -38,6 +53,27 @@ pub trait Forge: Send {
 
     /// What to call it: a URL or path as the user gave it, without credentials.
     fn name(&self) -> &str;
+}
+
+/// A forge with an API. Nothing is asked yet.
+pub fn connect(address: &Address, door: Door, manner: Manner) -> Hosted {
+    let name = address.page();
+    let api: Box<dyn Api> = match address.kind {
+        Kind::Gitea => Box::new(Gitea::new(address, door, manner)),
+        Kind::Github => {
+            let is_app = door.is_minted();
+            Box::new(Github::new(address, door, is_app, manner))
+        }
+        Kind::Gitlab => Box::new(Gitlab::new(address, door, manner)),
+    };
+    Hosted::new(api, name)
+}
+
+/// Where our part of a body stands, markers included.
+fn between(body: &str) -> Option<std::ops::Range<usize>> {
+    let start = body.find(BEGIN)?;
+    let end = body.rfind(END)? + END.len();
+    (start < end).then_some(start..end)
 }
 
 /// Why an entry is left alone, if it is.

@@ -20,6 +20,7 @@ use crate::locate::kustomize;
 
 pub use marks::Marks;
 pub use seed::{Origin, seed};
+pub(super) use write::BRANCHES;
 pub use write::{Author, BranchCommit, EMAIL, Landed, NewCommit, Prepared};
 
 /// A repository that was found on this machine.

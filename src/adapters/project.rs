@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::case::{
     Autoscaler, Claim, Config, ControllerRevision, EndpointSlice, Event, Gap, Ingress, Json, LimitRange, Meta, Named,
-    Node, ObjectRef, Pod, Quota, Service, Snapshot, Timestamp, Word, Workload, WorkloadSpec, WorkloadStatus,
+    Node, ObjectRef, Pod, Quota, Service, Snapshot, Syncer, Timestamp, Word, Workload, WorkloadSpec, WorkloadStatus,
 };
 
 /// Collects objects into a snapshot.
@@ -147,6 +147,7 @@ impl Projector {
         to.endpoint_slices.append(from.endpoint_slices);
         to.ingresses.append(from.ingresses);
         to.autoscalers.append(from.autoscalers);
+        to.syncers.append(from.syncers);
         to.claims.append(from.claims);
         to.config_maps.append(from.config_maps);
         to.secrets.append(from.secrets);
@@ -280,6 +281,7 @@ pub(crate) enum Object {
     EndpointSlice(Arc<EndpointSlice>),
     Ingress(Arc<Ingress>),
     Autoscaler(Arc<Autoscaler>),
+    Syncer(Arc<Syncer>),
     Claim(Arc<Claim>),
     ConfigMap(Arc<Config>),
     Secret(Arc<Config>),
@@ -311,6 +313,15 @@ impl Object {
                 }
                 Self::Autoscaler(Arc::new(scaler))
             }
+            ("argoproj.io", "Application")
+            | ("kustomize.toolkit.fluxcd.io", "Kustomization")
+            | ("helm.toolkit.fluxcd.io", "HelmRelease")
+            | ("source.toolkit.fluxcd.io", "GitRepository") => {
+                let mut syncer: Syncer = serde_json::from_str(text)?;
+                let namespace = syncer.metadata.namespace.as_deref();
+                syncer.id = ObjectRef::new(api_version, kind, namespace, &syncer.metadata.name);
+                Self::Syncer(Arc::new(syncer))
+            }
             ("", "PersistentVolumeClaim") => Self::Claim(serde_json::from_str(text)?),
             ("", "ConfigMap") => Self::ConfigMap(Arc::new(serde_json::from_str::<WireConfig>(text)?.into())),
             ("", "Secret") => Self::Secret(Arc::new(serde_json::from_str::<WireConfig>(text)?.into())),
@@ -336,6 +347,7 @@ impl Object {
             Self::EndpointSlice(object) => to.endpoint_slices.push(object),
             Self::Ingress(object) => to.ingresses.push(object),
             Self::Autoscaler(object) => to.autoscalers.push(object),
+            Self::Syncer(object) => to.syncers.push(object),
             Self::Claim(object) => to.claims.push(object),
             Self::ConfigMap(object) => to.config_maps.push(object),
             Self::Secret(object) => to.secrets.push(object),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Declared, Incident, ObjectRef, Quote, Snapshot, Timestamp};
+use super::{Change, Declared, Incident, ObjectRef, Quote, Snapshot, SourceLocation, Timestamp};
 
 /// What bears on an incident. Secrets are already gone from every text in it.
 #[derive(Clone, Debug)]
@@ -17,8 +17,20 @@ pub struct Evidence {
     pub logs: Vec<Log>,
     /// What the repository declares in the namespaces of the incident: names and keys, never values.
     pub declared: Vec<Declared>,
+    /// The place in the repository that an error of Argo CD or Flux speaks of.
+    pub blamed: Option<Blamed>,
     /// How many values were masked on the way in.
     pub redactions: usize,
+}
+
+/// A place in the repository that keeps it from being applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Blamed {
+    pub place: SourceLocation,
+    /// What is wrong there: a sentence without a period, of which the file is the subject.
+    pub what: String,
+    /// What was meant, where the repository shows it.
+    pub cure: Option<Change>,
 }
 
 /// A piece of evidence.

@@ -7,7 +7,7 @@ use foldhash::{HashMap, HashMapExt};
 use super::places::{Places, key};
 use super::{
     Autoscaler, Claim, Config, ControllerRevision, EndpointSlice, Event, Gap, Ingress, LimitRange, List, Meta, Named,
-    Node, ObjectRef, OwnerReference, Pod, Quota, Service, Timestamp, Workload,
+    Node, ObjectRef, OwnerReference, Pod, Quota, Service, Syncer, Timestamp, Workload,
 };
 
 /// What the cluster shows at one instant.
@@ -23,6 +23,7 @@ pub struct Snapshot {
     pub endpoint_slices: List<EndpointSlice>,
     pub ingresses: List<Ingress>,
     pub autoscalers: List<Autoscaler>,
+    pub syncers: List<Syncer>,
     pub claims: List<Claim>,
     pub config_maps: List<Config>,
     pub secrets: List<Config>,

@@ -12,6 +12,7 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 use serde_json::json;
 
+use super::forge::Named;
 use super::output::{CliError, Format, NO_ANSWER, OutputArgs};
 use super::world::ClusterArgs;
 use crate::redact::Redactor;
@@ -29,7 +30,7 @@ pub struct DoctorArgs {
     /// A commit, tag or branch of the repository instead of its files
     #[arg(long, value_name = "REV")]
     pub rev: Option<String>,
-    /// Where pull requests go: `local:DIR`, or `branch`
+    /// Where pull requests go, as `run` has it: `gitea:URL`, `auto`, `branch`, `local:DIR`
     #[arg(long, value_name = "FORGE", env = "KUBECURE_FORGE")]
     pub forge: Option<String>,
     #[command(flatten)]
@@ -85,14 +86,17 @@ impl Check {
 pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<u8, CliError> {
     args.of.check()?;
     let remote = remote::of(args)?;
-    let branches = args.forge.as_deref() == Some("branch");
-    let forge = args.forge.as_deref().filter(|_| !branches).map(super::cure::forge_folder).transpose()?;
+    let named = args.forge.as_deref().map(Named::read).transpose()?;
     let progress = Progress::start("asking the cluster");
     let runtime = super::world::runtime()?;
     let (mut checks, answered) = runtime.block_on(cluster::checks(&args.of));
     progress.say("reading the repository");
     checks.extend(remote.as_ref().map_or_else(|| repository::checks(args), |remote| remote::checks(args, remote)));
-    checks.push(if branches { remote::forge(remote.is_some()) } else { repository::forge(forge.as_deref()) });
+    checks.push(match &named {
+        None => repository::forge(None),
+        Some(Named::Local(folder)) => repository::forge(Some(folder)),
+        Some(named) => remote::forge(args, remote.as_ref(), named),
+    });
     progress.finish();
     let text = match args.output.output {
         Format::Json => format!("{:#}\n", as_json(&checks)),

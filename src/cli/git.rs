@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::forge::Named;
 use super::output::CliError;
 use super::world::bad_input;
+use crate::adapters::forge::address::{Address, Kind};
 use crate::adapters::git::remote::{Access, Depth, Limits, Remote, Secret};
 use crate::adapters::ground::{Base, LocalBase, Plan, RemoteBase};
 use crate::case::RepoUrl;
@@ -24,6 +26,22 @@ pub struct GitArgs {
     /// A file with the token for https, read anew for each operation; or the token itself in KUBECURE_GIT_TOKEN
     #[arg(long, value_name = "FILE", env = "KUBECURE_GIT_TOKEN_FILE")]
     pub git_token_file: Option<PathBuf>,
+    /// A file with the token for the forge's API, read anew for each request; or the token itself in
+    /// KUBECURE_FORGE_TOKEN [default: the token for Git, where both are on one host]
+    #[arg(long, value_name = "FILE", env = "KUBECURE_FORGE_TOKEN_FILE")]
+    pub forge_token_file: Option<PathBuf>,
+    /// The id of a GitHub App, instead of tokens: its commits are made by GitHub, and verified
+    #[arg(long, value_name = "ID", env = "KUBECURE_GITHUB_APP_ID", requires = "github_app_key_file")]
+    pub github_app: Option<u64>,
+    /// The App's private key, in PEM
+    #[arg(long, value_name = "FILE", env = "KUBECURE_GITHUB_APP_KEY_FILE")]
+    pub github_app_key_file: Option<PathBuf>,
+    /// The installation of the App [default: the one that has the repository]
+    #[arg(long, value_name = "ID", env = "KUBECURE_GITHUB_INSTALLATION_ID")]
+    pub github_installation: Option<u64>,
+    /// Milliseconds between two writes to the forge's API
+    #[arg(long, value_name = "MS", default_value_t = 1000, hide = true)]
+    pub forge_gap: u64,
     /// Whose the token is, where the server wants to know
     #[arg(long, value_name = "NAME", env = "KUBECURE_GIT_USER")]
     pub git_user: Option<String>,
@@ -64,6 +82,7 @@ impl GitArgs {
             user: self.git_user.clone(),
             token: std::env::var("KUBECURE_GIT_TOKEN").ok().and_then(|token| Secret::new(&token)),
             token_file: self.git_token_file.clone(),
+            minted: Address::new(Kind::Github, None, &url).ok().and_then(|address| self.app(&address)),
             ssh_key_file: self.ssh_key_file.clone(),
             ssh_known_hosts_file: self.ssh_known_hosts_file.clone(),
             ca_file: self.git_ca_file.clone(),
@@ -91,27 +110,39 @@ impl GitArgs {
 ///
 /// A mistake that a person can mend is an error here, at the start; later it only waits until it is mended.
 pub fn base(forge: &str, repo: &Path, args: &GitArgs) -> Result<Arc<dyn Base>, CliError> {
-    let shown = repo.to_string_lossy();
-    match (forge, RepoUrl::looks_like_one(&shown)) {
-        ("branch", true) => {
-            let remote = args.remote(&shown)?;
-            let plan = Plan { base: args.base.clone(), depth: Depth(args.depth), every: args.fetch_every };
-            Ok(Arc::new(RemoteBase::start(remote, plan, &args.clones()?).map_err(bad_input)?))
-        }
-        ("branch", false) => Err(CliError::usage("--forge branch pushes to a server, and --repo is a folder")
-            .hint("--repo URL; a repository on this machine is file:///srv/git/repo.git")),
-        (_, true) => {
+    let (shown, named) = (repo.to_string_lossy(), Named::read(forge)?);
+    match (named, RepoUrl::looks_like_one(&shown)) {
+        (Named::Local(_), true) => {
             // The URL first: one with a password in it must not be passed over in silence.
             args.remote(&shown)?;
-            super::cure::forge_folder(forge)?;
             Err(CliError::usage("--forge local:DIR has its own repository, and --repo is a URL").hint("--forge branch"))
         }
-        (_, false) => {
-            let base = LocalBase::new(super::cure::forge_folder(forge)?, repo.to_owned());
+        (named, true) => server(&named, &shown, args),
+        (Named::Local(folder), false) => {
+            let base = LocalBase::new(folder, repo.to_owned());
             base.ground().map_err(bad_input)?;
             Ok(Arc::new(base))
         }
+        (_, false) => Err(CliError::usage(format!("--forge {forge} pushes to a server, and --repo is a folder"))
+            .hint("--repo URL; a repository on this machine is file:///srv/git/repo.git")),
     }
+}
+
+/// A repository on a server, and the API of its forge if it has one.
+fn server(named: &Named, url: &str, args: &GitArgs) -> Result<Arc<dyn Base>, CliError> {
+    let remote = args.remote(url)?;
+    let repo = remote.url().clone();
+    // What can be said at once is said before a clone is made.
+    if *named != Named::Auto {
+        named.address(&repo, None)?;
+    }
+    let plan = Plan { base: args.base.clone(), depth: Depth(args.depth), every: args.fetch_every };
+    let base = RemoteBase::start(remote, plan, &args.clones()?).map_err(bad_input)?;
+    let ground = base.ground().ok();
+    let settings = ground.as_ref().and_then(|ground| ground.policies.settings().forge.as_ref());
+    let Some(address) = named.address(&repo, settings)? else { return Ok(Arc::new(base)) };
+    let hosted = args.hosted(&address, &repo);
+    Ok(Arc::new(base.on(hosted)))
 }
 
 /// `30s`, `5m`.

@@ -43,8 +43,9 @@ pub struct RunArgs {
     /// Work everything that fails now, once it has settled, and end: for a CronJob
     #[arg(long)]
     pub once: bool,
-    /// Where pull requests go: `local:DIR`, a folder with a bare repository, pulls/ and issues/; or `branch`: branches
-    /// are pushed to the repository, and a person opens the pull requests
+    /// Where pull requests go: `gitea`, `github` or `gitlab`, with `:URL` where the forge is not where the repository is;
+    /// `auto`, what the repository's settings or its host say; `branch`: branches are pushed, and a person opens the
+    /// pull requests; or `local:DIR`, a folder with a bare repository, pulls/ and issues/
     #[arg(long, value_name = "FORGE", env = "KUBECURE_FORGE")]
     pub forge: String,
     #[command(flatten)]

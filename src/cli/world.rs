@@ -117,9 +117,8 @@ impl ClusterArgs {
         }
         // A typo in what is excluded would be one as well, but it hides nothing.
         let Some(name) = self.namespace.iter().find(|name| !known.contains(&name.as_str())) else { return Ok(()) };
-        let some: Vec<&str> = known.into_iter().take(12).collect();
         Err(CliError::usage(format!("there is no namespace {name} in the cluster"))
-            .hint(format!("it has {}; -A looks at all", some.join(", "))))
+            .hint(format!("it has {}; -A looks at all", nearest_first(known, name))))
     }
 
     /// The same flags again.
@@ -137,6 +136,14 @@ impl ClusterArgs {
         }
         flags
     }
+}
+
+/// A few of the names, those first that are most like the one that was asked for.
+fn nearest_first<'n>(known: impl IntoIterator<Item = &'n str>, asked: &str) -> String {
+    let mut known: Vec<&str> = known.into_iter().collect();
+    known.sort_by_key(|name| (strsim::damerau_levenshtein(name, asked), *name));
+    known.truncate(12);
+    known.join(", ")
 }
 
 /// A DNS label: anything else would be another path of the API.
@@ -253,9 +260,8 @@ impl WorldArgs {
         let known = snapshot.namespaces();
         let unknown = self.of.namespace.iter().find(|name| !known.contains(name.as_str()));
         if let (Reading::Recorded(_), Some(namespace)) = (&loaded.reading, unknown) {
-            let known: Vec<&str> = known.into_iter().take(12).collect();
             return Err(CliError::usage(format!("the snapshot has nothing in a namespace {namespace}"))
-                .hint(format!("it has {}", known.join(", "))));
+                .hint(format!("it has {}", nearest_first(known, namespace))));
         }
         Ok(self.focus().keep(crate::detect::detect(snapshot), snapshot))
     }

@@ -54,6 +54,8 @@ pub enum Outcome {
     Later,
     /// It comes to an issue as yet, and it is early for one.
     Early,
+    /// It has its issue, because the evidence is thin: that may grow without anything else that changes.
+    Unsure,
     /// The outside did not answer.
     Failed,
 }
@@ -100,6 +102,8 @@ struct Entry {
     worked: Vec<u64>,
     /// The mark with which it is being worked now.
     working: Option<u64>,
+    /// The mark with which it got an issue for want of evidence.
+    unsure: Option<u64>,
     /// Attempts in a row that came to nothing.
     attempts: u32,
     not_before: Option<Timestamp>,
@@ -185,8 +189,11 @@ impl Agenda {
         self.forget(now);
         let picked = self.pick(ready, pace.most);
         self.standing.working = self.working();
-        let early =
-            |Sighting { incident, mark }| Picked { is_early: self.is_early(&incident, now, pace), incident, mark };
+        let early = |Sighting { incident, mark }| Picked {
+            is_early: self.is_early(&incident, mark, now, pace),
+            incident,
+            mark,
+        };
         picked.into_iter().map(early).collect()
     }
 
@@ -202,9 +209,12 @@ impl Agenda {
                 let surplus = entry.worked.len().saturating_sub(MARKS);
                 entry.worked.drain(..surplus);
                 entry.attempts = 0;
-                entry.not_before = None;
+                (entry.unsure, entry.not_before) = (None, None);
             }
-            Outcome::Later | Outcome::Early | Outcome::Failed => {
+            Outcome::Later | Outcome::Early | Outcome::Unsure | Outcome::Failed => {
+                if outcome == Outcome::Unsure {
+                    entry.unsure = mark;
+                }
                 entry.attempts = entry.attempts.saturating_add(1);
                 entry.not_before = now.checked_add(scaled(wait(&key, entry.attempts), scale)).ok();
             }
@@ -246,16 +256,18 @@ impl Agenda {
         // What the cluster says has stood for long need not be waited for again after a restart.
         let told = incident.findings.iter().filter_map(|finding| finding.since).min();
         let since = told.map_or(now, |since| since.min(now));
-        let entry = Entry { since, gone: None, worked: Vec::new(), working: None, attempts: 0, not_before: None };
+        let entry =
+            Entry { since, gone: None, worked: Vec::new(), working: None, unsure: None, attempts: 0, not_before: None };
         self.entries.insert(key.clone(), entry);
         debug!(incident = %tally::incident_id(incident), %since, "found");
         true
     }
 
-    fn is_early(&self, incident: &Incident, now: Timestamp, pace: Pace<'_>) -> bool {
+    /// Whether an issue is nothing to publish: it has stood for too little, or has the same issue already.
+    fn is_early(&self, incident: &Incident, mark: u64, now: Timestamp, pace: Pace<'_>) -> bool {
         let early = scaled((pace.settle)(incident).saturating_mul(EARLY), self.scale);
-        let since = self.entries.get(&Key::of(incident)).map(|entry| entry.since);
-        since.is_some_and(|since| now.duration_since(since) < early)
+        let entry = self.entries.get(&Key::of(incident));
+        entry.is_some_and(|entry| now.duration_since(entry.since) < early || entry.unsure == Some(mark))
     }
 
     /// Since when it can be worked, if it can.

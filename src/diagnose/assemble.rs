@@ -59,7 +59,7 @@ pub fn assemble(incident: &Incident, snapshot: Arc<Snapshot>, logs: Vec<RawLog>)
     }
     log_items(&logs, &mut items);
     let redactions = clean.count;
-    Evidence { incident: incident.clone(), snapshot, items, logs, declared: Vec::new(), redactions }
+    Evidence { incident: incident.clone(), snapshot, items, logs, declared: Vec::new(), blamed: None, redactions }
 }
 
 /// Takes secrets out of every text on its way into the evidence.
@@ -188,6 +188,9 @@ fn pod_text(pod: &Pod) -> Option<String> {
 
 /// Conditions of a workload that say that something is wrong.
 fn conditions_of(snapshot: &Snapshot, id: &ObjectRef) -> Vec<(String, Option<jiff::Timestamp>)> {
+    if let Some(syncer) = snapshot.syncers.iter().find(|syncer| syncer.id == *id) {
+        return syncer.errors().into_iter().map(|error| (error.text, error.since)).collect();
+    }
     let conditions = match (id.kind.as_str(), snapshot.workload(id)) {
         (_, Some(workload)) => workload.status.conditions.as_slice(),
         ("HorizontalPodAutoscaler", _) => snapshot

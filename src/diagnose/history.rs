@@ -242,19 +242,26 @@ fn worked_before(
     is_its_pod: impl Fn(&Event) -> bool,
     lived: Option<SignedDuration>,
 ) -> Option<Ground> {
-    let mut started = false;
-    for event in snapshot.events.iter().filter(|e| e.about.namespace == workload.namespace && is_its_pod(e)) {
-        // One warning of a probe is a start, several are a probe that does not pass.
+    let events: Vec<&Event> =
+        snapshot.events.iter().filter(|e| e.about.namespace == workload.namespace && is_its_pod(e)).collect();
+    let has_started = |kept: &Event| {
+        let of_it = |e: &&&Event| e.reason == "Started" && e.about.name == kept.about.name;
+        events.iter().filter(of_it).any(|start| start.last >= kept.last)
+    };
+    for event in &events {
+        // One warning of a probe is a start, several are a probe that does not pass. What kept a pod from its start is over
+        // when it starts.
         let failed = match event.reason.as_str() {
-            "BackOff" | "Failed" | "FailedMount" | "FailedScheduling" | "Evicted" => true,
+            "BackOff" | "Failed" | "Evicted" => true,
+            "FailedMount" | "FailedScheduling" => !has_started(event),
             "Unhealthy" => event.count >= 5,
             _ => false,
         };
         if failed {
             return None;
         }
-        started |= event.reason == "Started";
     }
+    let started = events.iter().any(|event| event.reason == "Started");
     if !started && lived.is_some_and(|lived| lived < AN_ATTEMPT) {
         return None;
     }

@@ -4,6 +4,7 @@
 //! shows by comparing both; what it does not follow it names, and never guesses.
 
 mod build;
+mod entry;
 mod fields;
 mod files;
 mod generate;
@@ -14,6 +15,7 @@ mod kinds;
 mod layer;
 mod merge;
 mod names;
+mod origin;
 mod patch;
 mod place;
 mod prove;
@@ -33,8 +35,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use self::build::Opaque;
+pub(super) use self::entry::{GROUP, corrected, entry};
 use self::files::{Files, Renderings};
+pub(super) use self::layer::within;
 pub use self::layer::{Refusal, RefusalKind};
+pub(super) use self::origin::{Applied, Seen};
 pub(super) use self::place::edit;
 pub(super) use self::roots::{Root, Roots};
 use super::manifest;
@@ -191,8 +196,14 @@ impl<'s> Search<'s> {
             return Err(blocked(candidates.into_iter().next().and_then(Result::ok), why));
         }
         let mut why_not: Option<Declined> = None;
+        let mut wide: Option<Tried<'s>> = None;
         for candidate in candidates {
             match candidate.map_err(|why| blocked(None, why)).and_then(|place| self.tried(change, place)) {
+                // It changes other objects, too: one that changes none is better, and stands in a narrower layer.
+                Ok(tried) if !tried.0.also.is_empty() => {
+                    why_not = why_not.or_else(|| Some(blocked(Some(tried.0.clone()), also(&tried.0))));
+                    wide = wide.or(Some(tried));
+                }
                 Ok((mut place, after, then)) => {
                     place.chain = site.chain(&place, why_not.as_ref());
                     (self.files, self.now) = (after, then);
@@ -200,6 +211,11 @@ impl<'s> Search<'s> {
                 }
                 Err(why) => why_not = why_not.or(Some(why)),
             }
+        }
+        if let Some((mut place, after, then)) = wide {
+            place.chain = site.chain(&place, None);
+            (self.files, self.now) = (after, then);
+            return Ok(place);
         }
         Err(why_not.unwrap_or_else(|| blocked(None, format!("nothing says where `{}` could be set", change.path))))
     }
@@ -209,12 +225,12 @@ impl<'s> Search<'s> {
         let is_it = |root: &Root, id: &ObjectRef, change: &Change| Self::is_it(root, id, change, self.home);
         let proof = self.edited(change, &place).and_then(|after| {
             let then = Rc::new(Renderings::of(after.clone()));
-            let rendered = prove::prove(&self.before, &then, &place.file, &self.roots, change, self.changes, &is_it)?;
-            Ok((rendered, after, then))
+            let proof = prove::prove(&self.before, &then, &place.file, &self.roots, change, self.changes, &is_it)?;
+            Ok((proof, after, then))
         });
         match proof {
-            Ok((rendered, after, then)) => {
-                place.rendered = rendered;
+            Ok((proof, after, then)) => {
+                (place.rendered, place.also) = (proof.rendered, proof.also);
                 Ok((place, after, then))
             }
             Err(why) => Err(blocked(Some(place), why)),
@@ -245,6 +261,15 @@ impl<'s> Search<'s> {
 
 /// A place, the files once it is edited, and what they render.
 type Tried<'s> = (SourceLocation, Files<'s>, Rc<Renderings<'s>>);
+
+/// What an edit changes besides, as a sentence.
+fn also(place: &SourceLocation) -> String {
+    let first = place
+        .also
+        .first()
+        .map(|feed| format!("{} would also give {} another `{}`", feed.root, feed.object, feed.field));
+    first.unwrap_or_default()
+}
 
 fn blocked(location: Option<SourceLocation>, why: String) -> Declined {
     Declined::Blocked { location: location.map(Box::new), why }

@@ -43,14 +43,24 @@ fn declarations<'s>(object: &ObjectRef, sources: &'s Sources, home: Option<&str>
             && id.group == object.group
             && lives_in(id.namespace.as_deref(), object.namespace.as_deref(), home)
     };
-    let mut places = Vec::new();
-    for (path, file) in &sources.files {
-        if NOT_MANIFESTS.iter().any(|prefix| path.starts_with(prefix)) || is_chart_template(path, sources) {
-            continue;
-        }
-        places.extend(file.objects.iter().filter(|o| is_it(o)).map(|o| (path.as_str(), file, o)));
-    }
-    places
+    let of_file = |(path, file): (&'s str, &'s SourceFile)| {
+        file.objects.iter().filter(|o| is_it(o)).map(move |o| (path, file, o)).collect::<Vec<_>>()
+    };
+    applied(sources, &|_| true).flat_map(of_file).collect()
+}
+
+/// Files whose objects may be applied as they stand.
+pub(super) fn applied<'s>(
+    sources: &'s Sources,
+    is_plain: &dyn Fn(&str) -> bool,
+) -> impl Iterator<Item = (&'s str, &'s SourceFile)> {
+    let is_manifest = |path: &str| {
+        let is_other = NOT_MANIFESTS.iter().any(|prefix| path.starts_with(prefix)) || is_chart_template(path, sources);
+        !is_other && is_plain(path)
+    };
+    let all: Vec<_> =
+        sources.files.iter().filter(|(path, file)| !file.objects.is_empty() && is_manifest(path)).collect();
+    all.into_iter().map(|(path, file)| (path.as_str(), file))
 }
 
 /// Whether a file is a template of a Helm chart, even one that happens to be plain YAML: what it says is not what runs.
@@ -72,7 +82,7 @@ pub(super) fn lives_in(declared: Option<&str>, live: Option<&str>, home: Option<
 }
 
 /// Why nothing was found, with what could not be read: the object may stand there.
-fn not_in_git(object: &ObjectRef, sources: &Sources) -> Declined {
+pub(super) fn not_in_git(object: &ObjectRef, sources: &Sources) -> Declined {
     let broken: Vec<&str> =
         sources.files.iter().filter(|(_, f)| f.broken.is_some()).map(|(path, _)| path.as_str()).collect();
     let objects: usize = sources.files.values().map(|file| file.objects.len()).sum();
@@ -169,7 +179,7 @@ fn to_be_added(
 }
 
 /// Where the last entry of a map or list ends.
-fn end_of_last(node: &yaml::Node) -> usize {
+pub(super) fn end_of_last(node: &yaml::Node) -> usize {
     match &node.data {
         Data::Map(entries, _) => entries.last().map_or(node.span.end, |entry| entry.value.span.end),
         Data::List(items, _) => items.last().map_or(node.span.end, |item| item.span.end),
@@ -204,6 +214,7 @@ fn location(
         chain,
         writes: None,
         rendered: Vec::new(),
+        also: Vec::new(),
     }
 }
 

@@ -2,12 +2,16 @@
 //!
 //! Text is as the cluster has it, redacted but not neutralised: JSON escapes what breaks it, and the reader is a program.
 
+mod trace;
+
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::case::{self, Case, Cure, Declined, EntryKind, Gap, ObjectRef, Operation, Receipt, Request, Timestamp};
 use crate::report::tally::{self, Standing, Tally};
 use crate::report::{diff, terminal};
+
+pub use trace::{coverage, trace};
 
 /// Lines of context in a diff, as Git has them.
 const CONTEXT: usize = 3;
@@ -140,6 +144,8 @@ struct Location<'a> {
     column: usize,
     path: String,
     chain: Vec<Link<'a>>,
+    /// Fields of other objects that an edit of the place changes as well.
+    also: Vec<trace::Feed<'a>>,
 }
 
 #[derive(Serialize)]
@@ -380,6 +386,7 @@ impl<'a> From<&'a case::SourceLocation> for Location<'a> {
             column: location.column,
             path: location.path.to_string(),
             chain: location.chain.iter().map(link).collect(),
+            also: location.also.iter().map(trace::Feed::of).collect(),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod block;
 mod pen;
 mod place;
+mod trace;
 
 use std::fmt::Write;
 
@@ -15,6 +16,7 @@ use crate::report::tally::Tally;
 use pen::Pen;
 
 pub(super) use block::{next_steps, origin};
+pub use trace::{coverage, trace};
 
 /// What the screen needs besides the cases.
 #[derive(Clone, Debug)]

@@ -85,6 +85,7 @@ pub(super) fn category(matter: &Matter<'_>) -> Vec<Objection> {
         "unschedulable" => &["Unschedulable"],
         "evicted" => &["Evicted"],
         "quota-exceeded" | "replica-create-failed" => &["FailedCreate"],
+        "gitops-sync-failed" => &["condition ", "status=SyncFailed", "operation phase="],
         "crash-loop" => &["terminated reason=", "exitCode="],
         _ => return Vec::new(),
     };
@@ -173,6 +174,9 @@ fn image(matter: &Matter<'_>, from: Option<&Value>, to: &Value) -> Option<Object
         return Some(deny("an image is set where there was none"));
     };
     let (was, is) = (Image::parse(old), Image::parse(new));
+    if was.digest.is_some() && was.digest == is.digest && was.tag != is.tag {
+        return Some(deny(format!("the digest of {old} would stay, and it decides what runs whatever the tag says")));
+    }
     if was.same_repository(&is) {
         // Another tag of the same repository must be one that ran: the last healthy revision, never a guess.
         let ran = matches!(matter.proposal.diagnosis.cure, Cure::Revert { .. });

@@ -218,6 +218,8 @@ pub struct Limits {
     pub pull_requests_per_hour: u32,
     /// Pull requests that may be open for one workload.
     pub per_workload: u32,
+    /// Objects besides the failing one that an edit may change, in all environments together: the blast radius.
+    pub max_blast_radius: u32,
     /// Questions to a language model within an hour.
     pub model_calls_per_hour: u32,
     /// Tokens, asked and answered, within a day.

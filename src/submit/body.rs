@@ -35,6 +35,7 @@ pub(super) fn pull_request(
         change(proposal),
         quotes(diagnosis, evidence, ctx.now),
         sure(diagnosis, Some(ctx)),
+        also(proposal),
         checked(verdict),
         not_checked(&verdict.not_checked, &diagnosis.unchecked),
         notes(&diagnosis.notes),
@@ -271,6 +272,23 @@ fn checked(verdict: &Verdict) -> String {
         return "**Checked** nothing.".to_owned();
     }
     format!("**Checked** {}", limited(verdict.passed.iter().map(|text| prose(text))).join(" · "))
+}
+
+/// Every other object that the edit changes, with its fields; empty when there is none.
+fn also(proposal: &Proposal) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for feed in proposal.locations.iter().flat_map(|place| &place.also) {
+        let line = format!(
+            "{}: {} (rendered by {})",
+            code(&feed.object.to_string()),
+            code(&feed.field.to_string()),
+            code(&feed.root)
+        );
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    titled("The line feeds others: these change as well", bullets(lines.into_iter()))
 }
 
 /// What did not run. There is always something: whether it helps shows only afterwards.

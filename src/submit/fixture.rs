@@ -96,7 +96,7 @@ fn live(name: &str, pods: &[(&str, i64)], snapshot: &mut Snapshot) {
 
 fn evidence(incident: &Incident, snapshot: Snapshot, items: Vec<Item>, logs: Vec<Log>) -> Evidence {
     let snapshot = Arc::new(snapshot.indexed());
-    Evidence { incident: incident.clone(), snapshot, items, logs, declared: Vec::new(), redactions: 0 }
+    Evidence { incident: incident.clone(), snapshot, items, logs, declared: Vec::new(), blamed: None, redactions: 0 }
 }
 
 fn location(text: &str, needle: &str, path: &str) -> SourceLocation {
@@ -111,6 +111,7 @@ fn location(text: &str, needle: &str, path: &str) -> SourceLocation {
         value: Some(json!("64Mi")),
         writes: None,
         rendered: Vec::new(),
+        also: Vec::new(),
         chain: vec![Link {
             file: "apps/web/deployment.yaml".to_owned(),
             line: 1,

@@ -341,6 +341,7 @@ mod tests {
             chain: Vec::new(),
             writes: None,
             rendered: Vec::new(),
+            also: Vec::new(),
         };
         let reason = crate::case::Reason { gate: "policy", ruling: crate::case::Ruling::Deny, text: "no".to_owned() };
         for (declined, said) in [

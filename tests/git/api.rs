@@ -75,6 +75,11 @@ impl Api {
             }
             reader.read_exact(&mut vec![0; length]).unwrap();
             let target = line.split(' ').nth(1).unwrap_or_default();
+            if target.contains("sendInitialEvents") {
+                let refused = "HTTP/1.1 422 X\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+                let _ = stream.write_all(refused.as_bytes());
+                return;
+            }
             if target.contains("watch=true") {
                 let bookmark = "{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"150\"}}}\n";
                 let head = "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n";

@@ -28,7 +28,7 @@ struct Still {
 }
 
 fn noon() -> Timestamp {
-    "2026-11-26T12:00:00Z".parse().unwrap()
+    "2026-11-27T12:00:00Z".parse().unwrap()
 }
 
 impl Station for Still {

@@ -95,6 +95,7 @@ pub fn at(file: &str, text: &str, span: std::ops::Range<usize>, path: &str) -> S
         chain: vec![Link { file: file.to_owned(), line: 1, what: "manifest".to_owned() }],
         writes: None,
         rendered: Vec::new(),
+        also: Vec::new(),
         span,
     }
 }
@@ -120,6 +121,7 @@ pub fn evidence(incident: &Incident, items: Vec<Item>) -> Evidence {
         items,
         logs: Vec::new(),
         declared: Vec::new(),
+        blamed: None,
         redactions: 0,
     }
 }

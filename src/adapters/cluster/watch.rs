@@ -32,6 +32,8 @@ const BARE: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1
 /// A watch is asked to end after so long, and a little longer, so that not all end at once.
 const LASTS: u64 = 240;
 const LASTS_LONGER: u64 = 50;
+/// A watch that begins with everything says something within this, or the server did not understand what it was asked.
+const BEGINS: Duration = Duration::from_secs(10);
 /// One event is one object; no object that etcd takes is as large.
 const LARGEST_LINE: usize = 32 << 20;
 /// A refusal, as far as it is read.
@@ -350,12 +352,13 @@ impl Feed {
     async fn read(&mut self, mut body: kube::client::Body, version: &mut String, first: &mut First) -> Result<End> {
         let mut rest = Vec::new();
         loop {
-            let patience = if first.is_some() { ANSWER } else { SILENCE };
+            let patience = if first.is_some() { BEGINS } else { SILENCE };
             let frame = match tokio::time::timeout(patience, body.frame()).await {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Ok(End::InTime),
-                // One that does not know what it was asked for sends what it has, and no end of it.
-                Err(_) if first.is_some() => return Ok(End::NotOffered),
+                // One that does not know what it was asked for sends what it has, and no end of it. One that is slow, too: so
+                // only this time it is listed.
+                Err(_) if first.is_some() => return Ok(End::Expired),
                 Err(_) => {
                     return Err(anyhow!(
                         "the watch of {} is silent for longer than it was to last",

@@ -1,6 +1,7 @@
 //! A repository on a server: what it has comes in, a branch of our own goes out. Everything has a limit.
 
 mod access;
+mod door;
 mod http;
 mod link;
 mod session;
@@ -8,7 +9,7 @@ mod ssh;
 mod trouble;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use git2::{
@@ -16,9 +17,12 @@ use git2::{
     Repository,
 };
 
-pub use self::access::{Access, Secret};
+pub(in crate::adapters) use self::access::Keys;
+pub use self::access::{Access, Minted, Secret};
+pub use self::door::Door;
 use self::link::Link;
 use self::session::Session;
+pub(in crate::adapters) use self::session::runtime;
 pub use self::trouble::{Login, Trouble};
 use super::write::BRANCHES;
 use crate::case::{RepoUrl, Scheme};
@@ -51,16 +55,7 @@ pub struct Depth(pub u16);
 #[derive(Debug)]
 pub struct Remote {
     url: RepoUrl,
-    access: Access,
-    limits: Limits,
-    http: Mutex<Option<Kept>>,
-}
-
-/// A client, and the certificates that it was made with.
-#[derive(Debug)]
-struct Kept {
-    ca: Option<Vec<u8>>,
-    client: reqwest::Client,
+    door: Door,
 }
 
 /// A branch to be pushed, from where it was seen.
@@ -86,7 +81,7 @@ pub struct Looked {
 
 impl Remote {
     pub fn new(url: RepoUrl, access: Access, limits: Limits) -> Self {
-        Self { url, access, limits, http: Mutex::default() }
+        Self { url, door: Door::new(access, limits) }
     }
 
     pub fn url(&self) -> &RepoUrl {
@@ -185,26 +180,12 @@ impl Remote {
         if self.url.scheme() == Scheme::File && !Path::new(self.url.path()).is_dir() {
             return Err(Trouble::NotFound { url: self.url.to_string() });
         }
-        let mut session = Session::new(self.url.clone(), self.access.keys()?, self.limits);
+        let mut session = Session::new(self.url.clone(), self.door.keys()?, self.door.limits());
         session.folder = folder.map(Path::to_owned);
         if matches!(self.url.scheme(), Scheme::Https | Scheme::Http) {
-            session.client = Some(self.client(session.keys.ca.as_deref())?);
+            session.client = Some(self.door.client(&session.keys)?);
         }
         Ok(Arc::new(session))
-    }
-
-    /// The client of the last operation, unless the certificates are others now.
-    fn client(&self, ca: Option<&[u8]>) -> Result<reqwest::Client, Trouble> {
-        let mut kept = self.http.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.ca.as_deref() == ca) {
-            return Ok(kept.client.clone());
-        }
-        let client = http::client(ca, self.limits).map_err(|why| match &self.access.ca_file {
-            Some(file) if ca.is_some() => Trouble::BadFile { what: "CA file", file: file.clone(), why },
-            _ => Trouble::Other { why },
-        })?;
-        *kept = Some(Kept { ca: ca.map(ToOwned::to_owned), client: client.clone() });
-        Ok(client)
     }
 
     /// The same for a folder: the objects first, then the branch, if it is where it was seen.

@@ -15,7 +15,7 @@ use crate::submit::FIX_TRAILER;
 /// The committer of every commit that KubeCure makes. With the trailer, the mark of our own.
 pub const EMAIL: &str = "bot@kubecure.io";
 /// All our branches begin with this.
-pub(super) const BRANCHES: &str = "kubecure/";
+pub(in crate::adapters) const BRANCHES: &str = "kubecure/";
 /// So many commits of the base branch are searched for our trailer.
 pub(super) const SEARCHED: usize = 20_000;
 
@@ -267,8 +267,14 @@ fn file_at(tree: &Tree<'_>, path: &str) -> Result<(Oid, FileMode)> {
     bail!("the path of a file is empty")
 }
 
+/// A commit that GitHub has made for an App: whoever else has it make one is the author by an address of their own.
+fn is_of_an_app(commit: &Commit<'_>) -> bool {
+    commit.committer().email_bytes() == b"noreply@github.com"
+        && commit.author().email_bytes().ends_with(b"[bot]@users.noreply.github.com")
+}
+
 pub(super) fn is_ours(commit: &Commit<'_>) -> bool {
-    commit.committer().email_bytes() == EMAIL.as_bytes()
+    (commit.committer().email_bytes() == EMAIL.as_bytes() || is_of_an_app(commit))
         && fixes(&String::from_utf8_lossy(commit.message_bytes())).next().is_some()
 }
 

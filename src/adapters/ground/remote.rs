@@ -12,6 +12,7 @@ use self::pace::Pace;
 use super::{Base, GroundStatus, read};
 use crate::adapters::forge::Forge;
 use crate::adapters::forge::branch::BranchForge;
+use crate::adapters::forge::hosted::{Hosted, HostedForge};
 use crate::adapters::git::mirror::Mirror;
 use crate::adapters::git::remote::{Depth, Remote, Trouble};
 use crate::case::Timestamp;
@@ -21,6 +22,8 @@ use crate::settings::Ground;
 /// A repository on a server, and a thread that fetches it for as long as this lives.
 pub struct RemoteBase {
     fetched: Arc<Fetched>,
+    /// The forge that it is on; without one branches are all there is.
+    hosted: Option<Arc<Hosted>>,
 }
 
 /// How a repository is fetched.
@@ -83,7 +86,14 @@ impl RemoteBase {
         }
         let own = fetched.clone();
         std::thread::Builder::new().name("git".to_owned()).spawn(move || own.keep_up())?;
-        Ok(Self { fetched })
+        Ok(Self { fetched, hosted: None })
+    }
+
+    /// Pull requests go to a forge with an API.
+    #[must_use]
+    pub fn on(mut self, hosted: Hosted) -> Self {
+        self.hosted = Some(Arc::new(hosted));
+        self
     }
 
     /// Fetches now, without waiting for it: somebody said that there is something new.
@@ -110,7 +120,11 @@ impl Base for RemoteBase {
     }
 
     fn forge(&self) -> Result<Box<dyn Forge>> {
-        Ok(Box::new(BranchForge::new(self.fetched.clone(), Timestamp::now())))
+        let (fetched, now) = (self.fetched.clone(), Timestamp::now());
+        Ok(match &self.hosted {
+            Some(hosted) => Box::new(HostedForge::new(hosted.clone(), fetched, now)),
+            None => Box::new(BranchForge::new(fetched, now)),
+        })
     }
 
     fn status(&self) -> GroundStatus {

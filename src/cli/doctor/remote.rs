@@ -2,10 +2,15 @@
 
 use super::repository::{manifests, policy};
 use super::{Check, DoctorArgs, State};
+use crate::adapters::folder::RawFiles;
+use crate::adapters::forge::hosted::Rights;
 use crate::adapters::git::mirror::Mirror;
 use crate::adapters::git::remote::{Depth, Looked, Remote, Trouble};
+use crate::adapters::ground::policies;
 use crate::case::RepoUrl;
+use crate::cli::forge::Named;
 use crate::cli::output::CliError;
+use crate::cli::world::bad_input;
 
 /// Clocks that differ by more are told, in seconds: tokens and their expiry are a matter of time.
 const SKEW: i64 = 30;
@@ -28,7 +33,10 @@ pub(super) fn checks(args: &DoctorArgs, remote: &Remote) -> Vec<Check> {
         Ok(looked) => looked,
         Err(trouble) => return vec![failed("git", &trouble)],
     };
-    let mut all = vec![read(remote, &looked), push(&looked, args.forge.as_deref() == Some("branch"))];
+    let mut all = vec![
+        read(remote, &looked),
+        push(&looked, args.forge.as_deref().is_some_and(|forge| !forge.starts_with("local:"))),
+    ];
     all.extend(looked.clock_ahead.map(clock));
     all.extend(contents(args).unwrap_or_else(|check| vec![check]));
     all
@@ -66,7 +74,7 @@ fn clock(ahead: i64) -> Check {
 
 /// What lies at the tip of the base branch.
 fn contents(args: &DoctorArgs) -> Result<Vec<Check>, Check> {
-    let error = |error: anyhow::Error| Check::error("repository", crate::cli::world::bad_input(error));
+    let error = |error: anyhow::Error| Check::error("repository", bad_input(error));
     let scratch = tempfile::tempdir().map_err(|why| error(why.into()))?;
     let remote = args.git.remote(&args.repo.to_string_lossy()).map_err(|error| Check::error("repository", error))?;
     let mut mirror = Mirror::new(remote, args.git.base.clone(), Depth(1), scratch.path());
@@ -80,12 +88,49 @@ fn contents(args: &DoctorArgs) -> Result<Vec<Check>, Check> {
     Ok(vec![there, manifests(files), checked])
 }
 
-/// The forge `branch`.
-pub(super) fn forge(has_server: bool) -> Check {
-    if has_server {
-        return Check::ok("forge", "branch: branches are pushed, and a person opens the pull requests");
+/// A forge that the repository is pushed to.
+pub(super) fn forge(args: &DoctorArgs, remote: Option<&Remote>, named: &Named) -> Check {
+    let Some(remote) = remote else {
+        return Check::fail("forge", "it is on a server, and --repo is a folder", "--repo URL");
+    };
+    let settings = contents_of(args).ok().and_then(|files| policies(&files).ok());
+    let settings = settings.as_ref().and_then(|policies| policies.settings().forge.as_ref());
+    let address = match named.address(remote.url(), settings) {
+        Ok(Some(address)) => address,
+        Ok(None) => return Check::ok("forge", "branch: branches are pushed, and a person opens the pull requests"),
+        Err(error) => return Check::error("forge", error),
+    };
+    let hosted = args.git.hosted(&address, remote.url());
+    match hosted.look() {
+        Ok(looked) => told(hosted.name(), looked),
+        Err(trouble) => Check::error("forge", bad_input(trouble.into())),
     }
-    Check::fail("forge", "branch pushes to a server, and --repo is a folder", "--repo URL")
+}
+
+/// What a look at a forge told.
+fn told(name: &str, looked: Rights) -> Check {
+    let who = looked
+        .login
+        .map_or_else(|| "the token may not say whose it is".to_owned(), |login| format!("the token is {login}'s"));
+    let version = looked.version.map(|version| format!(" ({version})")).unwrap_or_default();
+    let text = format!("{name}{version}; {who}");
+    let next = "give the token of --forge-token-file (or of Git) these rights".to_owned();
+    if !looked.missing.is_empty() {
+        return Check::fail("forge", format!("{text}; {}", looked.missing.join("; ")), next);
+    }
+    if !looked.doubts.is_empty() {
+        return Check::warn("forge", format!("{text}; {}", looked.doubts.join("; ")), "switch it on, or leave it so");
+    }
+    Check::ok("forge", format!("{text}; it may open pull requests and issues"))
+}
+
+/// The files of the base branch, for its settings.
+fn contents_of(args: &DoctorArgs) -> Result<RawFiles, anyhow::Error> {
+    let scratch = tempfile::tempdir()?;
+    let remote = args.git.remote(&args.repo.to_string_lossy()).map_err(|error| anyhow::anyhow!(error.message))?;
+    let mut mirror = Mirror::new(remote, args.git.base.clone(), Depth(1), scratch.path());
+    mirror.fetch()?;
+    mirror.repo()?.manifests(None, "")
 }
 
 fn failed(about: &'static str, trouble: &Trouble) -> Check {

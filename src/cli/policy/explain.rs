@@ -98,8 +98,12 @@ fn write_text(workload: &ObjectRef, decision: &Decision<'_>, now: Timestamp, out
     writeln!(out, "layer:    {layer}")?;
     writeln!(
         out,
-        "limits:   {} open pull requests, {} per workload, {} per hour; {} questions to a model per hour",
-        limits.open_pull_requests, limits.per_workload, limits.pull_requests_per_hour, limits.model_calls_per_hour
+        "limits:   {} open pull requests, {} per workload, {} per hour; {} other objects changed; {} questions to a model per hour",
+        limits.open_pull_requests,
+        limits.per_workload,
+        limits.pull_requests_per_hour,
+        limits.max_blast_radius,
+        limits.model_calls_per_hour
     )?;
     writeln!(out, "verify:   healthy for {}; when worse {}", policy.verify.window, word(policy.verify.on_worse))?;
     writeln!(out, "settle:   {}", settle(policy))?;

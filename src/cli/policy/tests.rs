@@ -132,9 +132,9 @@ fn explain_says_which_policy_decides_and_what_it_allows() {
     window:   open
     delivery: rule pullRequest, revert pullRequest, model draft; below 80% confidence issue
     layer:    narrowest
-    limits:   10 open pull requests, 1 per workload, 10 per hour; 20 questions to a model per hour
+    limits:   10 open pull requests, 1 per workload, 10 per hour; 0 other objects changed; 20 questions to a model per hour
     verify:   healthy for 10m; when worse revertPullRequest
-    settle:   30s; 1m for probe-failing, evicted, unschedulable, pvc-pending, service-no-endpoints, ingress-backend; 2m for hpa-failing; 3m for node
+    settle:   30s; 1m for config-missing, probe-failing, evicted, unschedulable, pvc-pending, service-no-endpoints, ingress-backend; 2m for hpa-failing; 3m for node
 
     allowed, by failure (everything else is denied):
       oom-killed

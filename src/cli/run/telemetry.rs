@@ -72,6 +72,7 @@ impl Telemetry {
                     Outcome::Settled => "settled",
                     Outcome::Later => "later",
                     Outcome::Early => "early",
+                    Outcome::Unsure => "unsure",
                     Outcome::Failed => "failed",
                 };
                 self.metrics.count(&names::WORKED, &[outcome]);

@@ -184,6 +184,25 @@ fn it_is_early_until_it_has_stood_thrice_its_time() {
 }
 
 #[test]
+fn one_that_got_an_issue_for_want_of_evidence_is_looked_at_again_and_gets_no_second() {
+    let mut agenda = Agenda::default();
+    let seen = |mark| vec![sighting("shop", "web", mark)];
+    agenda.look(seen(1), at(0));
+    let mut looks = Vec::new();
+    for second in 100..=400 {
+        for picked in agenda.look(seen(1), at(second)) {
+            looks.push(picked.is_early);
+            agenda.done(&picked.incident, Outcome::Unsure, at(second));
+        }
+    }
+    assert!(!looks[0] && looks.len() > 3 && looks[1..].iter().all(|early| *early), "{looks:?}");
+    let changed = (400..=1200).find_map(|second| agenda.look(seen(2), at(second)).pop()).unwrap();
+    assert!(!changed.is_early, "what is new about it belongs into the issue");
+    agenda.done(&changed.incident, Outcome::Settled, at(1200));
+    assert!(agenda.look(seen(2), at(3000)).is_empty(), "a pull request is the end of it");
+}
+
+#[test]
 fn each_of_the_first_counts_is_news_and_after_that_a_doubled_one() {
     let of = |times: u64| {
         let mut again = incident("oom-killed", "shop", "web");

@@ -243,7 +243,7 @@ pub(super) fn join(folder: &str, name: &str) -> String {
 }
 
 /// A path as a kustomization writes it, from the root of the repository; `None` when it leads out of it.
-pub(super) fn within(folder: &str, path: &str) -> Option<String> {
+pub(in crate::locate) fn within(folder: &str, path: &str) -> Option<String> {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
         match part {

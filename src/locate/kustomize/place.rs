@@ -113,8 +113,22 @@ impl Place {
             chain: Vec::new(),
             writes,
             rendered: Vec::new(),
+            also: Vec::new(),
         })
     }
+}
+
+/// The place of a value, for reading. A file that is no YAML is named as a whole.
+pub(super) fn location(from: &From, value: Value, files: &Files<'_>) -> Option<SourceLocation> {
+    let place = match from.how {
+        How::File => None,
+        _ => Place::of(from),
+    };
+    let whole = || {
+        let (doc, at) = from.outer();
+        Place { file: doc.file.clone(), document: doc.index, path: FieldPath::root(), span: at..at, inside: None }
+    };
+    place.unwrap_or_else(whole).locate(files, Some(value), None)
 }
 
 /// The edit that an operation is in a document.
@@ -155,10 +169,10 @@ impl Site<'_> {
         if let Some(tree) = self.resource.tree.find(&self.change.path).filter(|tree| !tree.is_null()) {
             all.extend(self.first_name(tree));
             all.push(self.last_writer(tree));
-            all.extend(self.layer().into_iter().flat_map(|layer| self.in_layer(&layer, Some(tree))));
+            all.extend(self.layers().iter().flat_map(|layer| self.in_layer(layer, Some(tree))));
         } else {
             all.push(self.beside());
-            all.extend(self.layer().into_iter().flat_map(|layer| self.in_layer(&layer, None)));
+            all.extend(self.layers().iter().flat_map(|layer| self.in_layer(layer, None)));
         }
         all
     }
@@ -308,17 +322,19 @@ impl Site<'_> {
         Err(missing())
     }
 
-    /// The innermost layer above the object that no other root reads: what is written there is for this one only.
-    fn layer(&self) -> Option<Layer> {
+    /// The layers above the object that no other root reads, the innermost first: what is written there is for this root
+    /// only.
+    fn layers(&self) -> Vec<Layer> {
+        let mut all = Vec::new();
         let mut route = self.resource.tree.from.doc.route.as_ref();
         while let Some(here) = route {
             if self.roots.reading(&here.file).count() == 1 {
                 let folder = here.file.rsplit_once('/').map_or("", |(folder, _)| folder);
-                return Layer::of(folder, self.files, here.up.clone()).ok().flatten();
+                all.extend(Layer::of(folder, self.files, here.up.clone()).ok().flatten());
             }
             route = here.up.as_ref();
         }
-        None
+        all
     }
 
     /// What can be written in a layer: to a patch that it has, to an entry of its own, to a new patch.

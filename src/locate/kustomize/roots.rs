@@ -15,10 +15,13 @@ use crate::locate::manifest;
 use crate::yaml;
 
 /// The kustomizations of a repository.
+#[expect(clippy::struct_field_names, reason = "the roots are what it is about")]
 pub(in crate::locate) struct Roots {
     pub roots: Vec<Root>,
     /// Every file that a kustomization takes: none of them is applied as it stands.
     taken: BTreeSet<String>,
+    /// What applies folders that have no kustomization.
+    appliers: Vec<Applier>,
 }
 
 /// A kustomization that is applied: no other takes it, or an object of Flux or Argo CD names its folder.
@@ -75,12 +78,17 @@ impl Roots {
             appliers = others;
             roots.push(Root { appliers: own, ..Root::render(folder, &files, &said) });
         }
-        Self { roots, taken }
+        Self { roots, taken, appliers }
     }
 
     /// Whether a file is read by a kustomization, and not applied as it stands.
     pub fn takes(&self, file: &str) -> bool {
         self.taken.contains(file) || self.roots.iter().any(|root| root.reads.contains(file))
+    }
+
+    /// What applies a file that no kustomization takes, if the repository says so.
+    pub fn applying<'r>(&'r self, file: &'r str) -> impl Iterator<Item = &'r Applier> {
+        self.appliers.iter().filter(|applier| applier.takes(file))
     }
 
     /// Whether a file is one of those that a rendering was made from.
@@ -106,6 +114,12 @@ impl Root {
             live.is_some() && applier.space.as_deref() == live && (declared.is_none() || applier.moves_all)
         };
         manifest::lives_in(declared, live, home) || self.appliers.iter().any(moves)
+    }
+
+    /// An object, where it lives.
+    pub fn lives(&self, id: &ObjectRef) -> ObjectRef {
+        let given = self.appliers.iter().find_map(|applier| applier.gives(id.namespace.as_deref()));
+        ObjectRef { namespace: given.map(ToOwned::to_owned).or_else(|| id.namespace.clone()), ..id.clone() }
     }
 
     fn render(folder: String, files: &Files<'_>, said: &BTreeMap<String, BTreeSet<String>>) -> Self {
@@ -180,12 +194,23 @@ fn entries(layer: &Layer) -> BTreeSet<String> {
 }
 
 /// An object of Flux or Argo CD that applies a folder of this repository.
+#[derive(Clone, Debug, Default)]
 pub(in crate::locate) struct Applier {
-    folder: String,
+    /// What it is, and where it stands.
+    pub id: ObjectRef,
+    pub file: String,
+    pub line: usize,
+    pub folder: String,
     /// The namespace that objects get which say none.
-    space: Option<String>,
+    pub space: Option<String>,
     /// Whether all others get it, too.
-    moves_all: bool,
+    pub moves_all: bool,
+    /// Whether it takes what lies in folders of the folder.
+    pub is_deep: bool,
+    /// Why what is merged is not applied, each a sentence: it is suspended, or stays at a tag.
+    pub stops: Vec<String>,
+    /// Kinds and JSON pointers that it leaves alone.
+    pub ignores: Vec<(String, String)>,
     /// What it changes by itself, as a reader finds it: "Kustomization flux-system/apps has `patches`".
     pub changes: Option<String>,
 }
@@ -211,10 +236,18 @@ impl Applier {
             let folder = spec["path"].as_str().and_then(|path| layer::within("", path));
             let space = text(&spec["targetNamespace"]);
             let changes = said(spec, &flux).or_else(|| said(spec, &["postBuild"]));
-            return folder
-                .map(|folder| Self { folder, moves_all: space.is_some(), space, changes })
-                .into_iter()
-                .collect();
+            let suspended = spec["suspend"] == true;
+            let stops = suspended.then(|| format!("{id} is suspended")).into_iter().collect();
+            let one = |folder| Self {
+                folder,
+                moves_all: space.is_some(),
+                is_deep: true,
+                space,
+                changes,
+                stops,
+                ..Self::default()
+            };
+            return folder.map(one).into_iter().collect();
         }
         let sources = spec["sources"].as_array().map_or(std::slice::from_ref(&spec["source"]), Vec::as_slice);
         let argo = ["patches", "images", "components", "namePrefix", "nameSuffix", "replicas", "commonLabels"];
@@ -224,18 +257,42 @@ impl Applier {
             Some(Self {
                 folder: layer::within("", source["path"].as_str()?)?,
                 moves_all: space.is_some(),
+                is_deep: source["directory"]["recurse"] == true,
                 space: space.or_else(|| text(&spec["destination"]["namespace"])),
                 changes: said(own, &argo),
+                stops: pinned(id, &source["targetRevision"]).into_iter().collect(),
+                ignores: ignored(spec),
+                ..Self::default()
             })
         });
         applied.collect()
     }
 }
 
+/// A revision that a merge to a branch does not move: a commit, or a version.
+fn pinned(id: &ObjectRef, revision: &Value) -> Option<String> {
+    let revision = revision.as_str()?;
+    let is_commit = revision.len() == 40 && revision.bytes().all(|b| b.is_ascii_hexdigit());
+    let version = revision.trim_start_matches(['v', '^', '~', '>', '=', ' ']);
+    let is_version = version.split('.').count() == 3 && version.starts_with(|c: char| c.is_ascii_digit());
+    (is_commit || is_version).then(|| format!("{id} stays at {revision}, whatever is merged"))
+}
+
+/// `ignoreDifferences`, as kinds and pointers.
+fn ignored(spec: &Value) -> Vec<(String, String)> {
+    let rules = spec["ignoreDifferences"].as_array().map_or(&[][..], Vec::as_slice);
+    let pairs = rules.iter().flat_map(|rule| {
+        let kind = rule["kind"].as_str().unwrap_or_default();
+        let pointers = rule["jsonPointers"].as_array().map_or(&[][..], Vec::as_slice);
+        pointers.iter().filter_map(Value::as_str).map(move |pointer| (kind.to_owned(), pointer.to_owned()))
+    });
+    pairs.collect()
+}
+
 /// What objects of Flux and Argo CD apply of this repository.
 fn appliers(sources: &Sources) -> Vec<Applier> {
     let mut all = Vec::new();
-    for file in sources.files.values() {
+    for (path, file) in &sources.files {
         for declared in &file.objects {
             let is_flux = declared.id.kind == "Kustomization" && declared.id.group == "kustomize.toolkit.fluxcd.io";
             let is_argo = declared.id.kind == "Application" && declared.id.group == "argoproj.io";
@@ -243,9 +300,11 @@ fn appliers(sources: &Sources) -> Vec<Applier> {
                 continue;
             }
             let Ok(document) = yaml::document(&file.text, declared.offset, declared.document) else { continue };
-            if let Some(object) = document.value_at(&declared.root) {
-                all.extend(Applier::read(&declared.id, &object));
-            }
+            let Some(object) = document.value_at(&declared.root) else { continue };
+            let start = document.find(&declared.root).map_or(declared.offset, |node| node.span.start);
+            let (line, _) = yaml::line_column(&file.text, start);
+            let read = Applier::read(&declared.id, &object).into_iter();
+            all.extend(read.map(|one| Applier { id: declared.id.clone(), file: path.clone(), line, ..one }));
         }
     }
     all

@@ -87,7 +87,7 @@ pub const STAGES: &[&str] = &["gather", "diagnose", "locate", "propose", "review
 /// Where incidents stand.
 pub const STATES: &[&str] = &["settling", "queued", "working", "waiting", "done", "left-out"];
 /// What came of working an incident.
-pub const OUTCOMES: &[&str] = &["settled", "later", "early", "failed"];
+pub const OUTCOMES: &[&str] = &["settled", "later", "early", "unsure", "failed"];
 /// What became of a pull request or an issue.
 pub const DELIVERIES: &[&str] = &["opened", "updated", "unchanged", "failed"];
 /// What review says.
@@ -123,7 +123,7 @@ pub const QUEUE_OLDEST: Metric =
 pub const WORKED: Metric = counter(
     "kubecure_incidents_worked_total",
     &[Label::One { name: "outcome", of: OUTCOMES }],
-    "Incidents that were worked: settled, stopped by a limit that passes, early for an issue, or failed because the outside did not answer",
+    "Incidents that were worked: settled, stopped by a limit that passes, early for an issue, unsure and looked at again, or failed because the outside did not answer",
 );
 /// How long the stages take.
 pub const STAGE_DURATION: Metric = Metric {

@@ -256,6 +256,7 @@ fn notes(case: &Case, why: Option<&Declined>, repeated: bool) -> Vec<Note> {
         notes.push(("grounds", grounds(diagnosis)));
         notes.extend(diagnosis.notes.iter().map(|note| ("note", vec![note.clone()])));
     }
+    notes.push(("also changes", also(case)));
     notes.push(("found by", chain(case)));
     notes.push(("not checked", unchecked(case)));
     if let Some(Declined::Undiagnosed { looked_at, needed } | Declined::Unanswered { looked_at, needed, .. }) = why {
@@ -376,6 +377,14 @@ fn grounds(diagnosis: &Diagnosis) -> Vec<String> {
     let grounds: Vec<String> =
         diagnosis.grounds.iter().map(|ground| format!("{} ({:+})", ground.text, ground.weight)).collect();
     if grounds.is_empty() { Vec::new() } else { vec![grounds.join("; ")] }
+}
+
+/// What else the edit changes.
+fn also(case: &Case) -> Vec<String> {
+    let feeds = case.proposal.iter().flat_map(|proposal| &proposal.locations).flat_map(|place| &place.also);
+    let mut all: Vec<String> = feeds.map(|feed| format!("{} `{}` ({})", feed.object, feed.field, feed.root)).collect();
+    all.dedup();
+    all
 }
 
 /// The way from the live object to its line, where it is not plain from the place alone.

@@ -68,6 +68,18 @@ pub fn render(case: &Case, sources: Option<&Sources>, marks: &[Mark], pen: &Pen,
     Some(Places { text, digits, label_shown })
 }
 
+/// One place with its line, under a note's arrow, and the width of its gutter in digits.
+pub fn one(location: &SourceLocation, text: Option<&str>, label: &str, pen: &Pen) -> (String, usize) {
+    let group = Group::with_level(Level::NOTE);
+    let mark = Mark { location, label: Label::About(label.to_owned()), primary: true };
+    let (group, digits) = match text {
+        Some(text) => (group.element(snippet(&location.file, text, &[&mark], pen).0), location.line.to_string().len()),
+        None => (group.element(origin(location)), 1),
+    };
+    let rendered = pen.renderer.render(&[group]);
+    (rendered.lines().flat_map(|line| [line, "\n"]).collect(), digits)
+}
+
 /// The file as the proposal found it, or as it stands in the sources.
 fn text_of<'a>(file: &str, case: &'a Case, sources: Option<&'a Sources>) -> Option<&'a str> {
     let edited = case.proposal.iter().flat_map(|proposal| &proposal.files).find(|edited| edited.path == file);

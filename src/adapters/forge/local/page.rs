@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use serde::Deserialize;
 
+use crate::adapters::forge::between;
 use crate::case::{EntryKind, Timestamp};
-use crate::submit::{BEGIN, END};
 
 const FENCE: &str = "---\n";
 
@@ -140,13 +140,6 @@ fn split(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// Where our part stands, markers included.
-fn between(body: &str) -> Option<std::ops::Range<usize>> {
-    let start = body.find(BEGIN)?;
-    let end = body.rfind(END)? + END.len();
-    (start < end).then_some(start..end)
-}
-
 /// The file with one line of its front matter replaced.
 pub(super) fn set_line(text: &str, key: &str, value: &str) -> String {
     set_raw(text, key, &quoted(value))
@@ -189,6 +182,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::submit::{BEGIN, END};
 
     fn front() -> Front {
         Front {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -29,12 +30,24 @@ pub struct Access {
     pub token: Option<Secret>,
     /// A file that holds the token now. Wins over `token`.
     pub token_file: Option<PathBuf>,
+    /// What makes tokens. Wins over both.
+    pub minted: Option<Minted>,
     /// The private key for ssh; else whatever ssh has.
     pub ssh_key_file: Option<PathBuf>,
     /// The host keys that ssh trusts; else its own.
     pub ssh_known_hosts_file: Option<PathBuf>,
     /// Certificates that are trusted besides the system's.
     pub ca_file: Option<PathBuf>,
+}
+
+/// What makes a token whenever one is needed: a GitHub App.
+#[derive(Clone)]
+pub struct Minted(pub Arc<dyn Fn() -> Result<Secret, Trouble> + Send + Sync>);
+
+impl fmt::Debug for Minted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Minted(…)")
+    }
 }
 
 /// Text that nobody sees.
@@ -56,7 +69,7 @@ impl fmt::Debug for Secret {
 }
 
 /// What one operation has: everything read, nothing shown.
-pub(super) struct Keys {
+pub(in crate::adapters) struct Keys {
     /// `Basic …`, for HTTP.
     pub authorization: Option<Secret>,
     pub ssh_key_file: Option<PathBuf>,
@@ -74,6 +87,7 @@ impl Access {
         // A file that is not there is no token, and no error: a pod mounts one that may be left out.
         let absent = self.token_file.as_ref().is_some_and(|file| !file.exists());
         let token = match &self.token_file {
+            _ if self.minted.is_some() => self.minted.as_ref().map(|minted| (minted.0)()).transpose()?,
             Some(file) if !absent => Some(token_in(file)?),
             Some(_) => None,
             None => self.token.clone(),
@@ -101,6 +115,11 @@ impl Keys {
     /// The value of the header, for the request alone.
     pub fn header(&self) -> Option<&str> {
         self.authorization.as_ref().map(|secret| secret.0.as_str())
+    }
+
+    /// The token itself, for a forge's API.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_ref().map(|secret| secret.0.as_str())
     }
 
     /// With what HTTP is tried.

@@ -166,7 +166,7 @@ fn current() -> Result<Arc<Session>, git2::Error> {
 }
 
 /// The runtime that all connections live in. It works while somebody waits, and has no thread of its own.
-pub(super) fn runtime() -> Option<&'static tokio::runtime::Runtime> {
+pub(in crate::adapters) fn runtime() -> Option<&'static tokio::runtime::Runtime> {
     static RUNTIME: OnceLock<Option<tokio::runtime::Runtime>> = OnceLock::new();
     RUNTIME.get_or_init(|| tokio::runtime::Builder::new_current_thread().enable_all().build().ok()).as_ref()
 }
