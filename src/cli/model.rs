@@ -37,7 +37,14 @@ impl ModelArgs {
             }
             // What a repository names goes nowhere without a key that the process was given for it.
             (None, Some(_)) if matches!(key, Key::None) => return Ok(None),
-            (None, Some(of)) => (of.provider, of.name.clone(), self.url.clone().or_else(|| of.base_url.clone())),
+            // Who may change the settings must not be able to send the key elsewhere.
+            (None, Some(of)) if of.base_url.is_some() && self.url.is_none() => {
+                return Err(CliError::usage(
+                    "the repository names another address for the model, and the key would go there",
+                )
+                .hint("--model-url URL says that it may"));
+            }
+            (None, Some(of)) => (of.provider, of.name.clone(), self.url.clone()),
         };
         if let Some(url) = url.as_deref().filter(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
             return Err(
